@@ -1,0 +1,1 @@
+"""The SplitDeployment resource as the operator and the local mode both read it."""

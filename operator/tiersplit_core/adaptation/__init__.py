@@ -1,0 +1,1 @@
+"""Which plan to serve, and why: observations, estimates and the policy."""

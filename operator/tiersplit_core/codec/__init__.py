@@ -1,0 +1,1 @@
+"""How a tensor becomes bytes on a link, and how many."""

@@ -1,0 +1,1 @@
+"""What is divided: the layers of a network and the legal ways to cut between them."""

@@ -1,0 +1,131 @@
+"""The layer graph: the one representation that import produces and everything else reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+
+from tiersplit_core.errors import GraphError
+
+INPUT = "input"
+"""The name by which layers read the model's input (all of its tensors together)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One tensor at batch size 1.
+
+    Attributes:
+        name: the tensor's name in the ONNX graph.
+        dtype: its numpy dtype name, such as `float32`.
+        shape: its shape at batch size 1; the element count grows linearly with the batch size.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        """Elements per sample."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes per sample."""
+        return self.elements * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer: the unit that has a tier.
+
+    Attributes:
+        name: unique in its graph; also the name of the value that the layer computes.
+        op: its (first) operator, such as `Conv`.
+        inputs: the layers it reads, or `INPUT`; at least one, without repetition.
+        tensors: the tensors it computes that other layers or the caller read.
+        macs: multiply-accumulates per sample, counted before folding.
+        parameters: learnt numbers, counted before folding.
+        weight_bytes: bytes of the constants it reads when it runs.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    tensors: tuple[TensorSpec, ...]
+    macs: int = 0
+    parameters: int = 0
+    weight_bytes: int = 0
+
+    @property
+    def output_bytes(self) -> int:
+        """Bytes per sample of everything it hands on."""
+        return sum(tensor.size_bytes for tensor in self.tensors)
+
+    @property
+    def elements(self) -> int:
+        """Elements per sample of everything it hands on."""
+        return sum(tensor.elements for tensor in self.tensors)
+
+
+@dataclass(frozen=True)
+class LayerGraph:
+    """A network as layers in an execution order.
+
+    Attributes:
+        name: what the model is called.
+        inputs: the model's input tensors, read under the one name `INPUT`.
+        layers: in an execution order: each layer reads only `INPUT` and layers before it.
+        outputs: the layers whose values are the model's result.
+        output_names: the caller's names of the result: (key such as `out` or `output`, tensor name), in order.
+    """
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    layers: tuple[Layer, ...]
+    outputs: tuple[str, ...]
+    output_names: tuple[tuple[str, str], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        _check_layers(self)
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Position of each layer in the execution order."""
+        return MappingProxyType({layer.name: i for i, layer in enumerate(self.layers)})
+
+    @cached_property
+    def readers(self) -> Mapping[str, tuple[str, ...]]:
+        """The layers that read each value (`INPUT` included), in execution order."""
+        found: dict[str, list[str]] = {INPUT: [], **{layer.name: [] for layer in self.layers}}
+        for layer in self.layers:
+            for name in layer.inputs:
+                found[name].append(layer.name)
+        return MappingProxyType({name: tuple(names) for name, names in found.items()})
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes per sample of the model's input."""
+        return sum(tensor.size_bytes for tensor in self.inputs)
+
+    def __getitem__(self, name: str) -> Layer:
+        return self.layers[self.index[name]]
+
+
+def _check_layers(graph: LayerGraph) -> None:
+    seen = {INPUT}
+    for i, layer in enumerate(graph.layers):
+        if layer.name in seen:
+            raise GraphError(f"the name {layer.name!r} is taken", f"layers[{i}].name")
+        if not layer.inputs:
+            raise GraphError("a layer reads at least one value", f"layers[{i}].inputs")
+        for j, name in enumerate(layer.inputs):
+            if name not in seen:
+                raise GraphError(f"{name!r} is neither 'input' nor a layer before this one", f"layers[{i}].inputs[{j}]")
+        seen.add(layer.name)
+    for i, name in enumerate(graph.outputs):
+        if name not in seen or name == INPUT:
+            raise GraphError(f"no layer is called {name!r}", f"outputs[{i}]")

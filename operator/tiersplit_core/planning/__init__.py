@@ -1,0 +1,1 @@
+"""Where to divide a network: problems, plans, solvers, baselines and the surface."""

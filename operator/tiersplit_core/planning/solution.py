@@ -1,0 +1,61 @@
+"""What a solver answers: its status apart from its value."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tiersplit_core.planning.plan import Plan
+
+
+class Status(StrEnum):
+    """How good the answer is; `OPTIMAL` is a proven relative gap of at most 1e-9 on the re-evaluated plan."""
+
+    OPTIMAL = "optimal"
+    FEASIBLE = "feasible"
+    INFEASIBLE = "infeasible"
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """What one tier computes: its layers, seconds and peak memory."""
+
+    tier: str
+    layers: tuple[str, ...]
+    compute_s: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transmission:
+    """What one link carries for one request; `way_back` marks the result's way to the result tier."""
+
+    source: str
+    target: str
+    tensors: tuple[str, ...]
+    payload_bytes: int
+    seconds: float
+    way_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """A solver's answer.
+
+    Attributes:
+        status: optimal, feasible or infeasible.
+        solver: the solver's name.
+        plan: the plan, or None where infeasible.
+        objective_s: seconds of the objective, re-evaluated; None where infeasible.
+        stages: per tier that has layers.
+        transmissions: per link that carries bytes.
+        gap: proven relative distance to the optimum; None where nothing is proven.
+        constraint: why nothing is feasible, in words.
+    """
+
+    status: Status
+    solver: str
+    plan: Plan | None = None
+    objective_s: float | None = None
+    stages: tuple[StageCost, ...] = ()
+    transmissions: tuple[Transmission, ...] = ()
+    gap: float | None = None
+    constraint: str | None = None

@@ -1,0 +1,1 @@
+"""Seconds and bytes per layer, segment, tier and batch size: measured, given or simulated."""

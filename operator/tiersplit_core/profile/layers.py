@@ -1,0 +1,67 @@
+"""The profile of one tier: how long each layer and each segment takes there, per batch size."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ProfileKind(StrEnum):
+    """Where the numbers come from."""
+
+    MEASURED = "measured"
+    SIMULATED = "simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds of one thing over several runs.
+
+    Attributes:
+        median_s: the median.
+        spread_s: the interquartile range.
+        runs: how many runs were counted.
+    """
+
+    median_s: float
+    spread_s: float = 0.0
+    runs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProfile:
+    """What was seen at one batch size.
+
+    Attributes:
+        layers: seconds per layer name; fused kernels are attributed to their layers.
+        whole: the whole model in one session.
+        segments: seconds per segment digest, as the segments run on a stage (its share of the frame work included).
+        memory_bytes: high-water mark of resident memory over the idle runtime, weights included.
+    """
+
+    layers: Mapping[str, Timing]
+    whole: Timing
+    segments: Mapping[str, Timing] = field(default_factory=dict)
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TierProfile:
+    """The profile of one tier.
+
+    Attributes:
+        tier: the tier's name.
+        kind: measured or simulated.
+        graph: digest of the graph that was profiled.
+        threads: intra-op threads of the runs.
+        machine: what ran it, such as the CPU's model, runtime and version.
+        batches: what was seen per batch size.
+        slowdown: the factor by which an emulated tier is slower than the machine; already contained in all seconds.
+    """
+
+    tier: str
+    kind: ProfileKind
+    graph: str
+    threads: int
+    machine: Mapping[str, str]
+    batches: Mapping[int, BatchProfile]
+    slowdown: float = 1.0

@@ -1,0 +1,1 @@
+"""One stage: head, middle or tail; ONNX Runtime behind gRPC, no torch."""

@@ -1,0 +1,1 @@
+"""Measures layers and segments on the machine it runs on."""

@@ -1,0 +1,181 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Route(_message.Message):
+    __slots__ = ("deployment", "epoch", "model", "segments", "plans", "selected", "tiers", "golden_blobs", "fallback", "probe_budget_bps")
+    DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    PLANS_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_FIELD_NUMBER: _ClassVar[int]
+    TIERS_FIELD_NUMBER: _ClassVar[int]
+    GOLDEN_BLOBS_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    PROBE_BUDGET_BPS_FIELD_NUMBER: _ClassVar[int]
+    deployment: str
+    epoch: int
+    model: Model
+    segments: _containers.RepeatedCompositeFieldContainer[Segment]
+    plans: _containers.RepeatedCompositeFieldContainer[RoutePlan]
+    selected: str
+    tiers: _containers.RepeatedCompositeFieldContainer[TierEndpoints]
+    golden_blobs: _containers.RepeatedScalarFieldContainer[str]
+    fallback: str
+    probe_budget_bps: int
+    def __init__(self, deployment: _Optional[str] = ..., epoch: _Optional[int] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., plans: _Optional[_Iterable[_Union[RoutePlan, _Mapping]]] = ..., selected: _Optional[str] = ..., tiers: _Optional[_Iterable[_Union[TierEndpoints, _Mapping]]] = ..., golden_blobs: _Optional[_Iterable[str]] = ..., fallback: _Optional[str] = ..., probe_budget_bps: _Optional[int] = ...) -> None: ...
+
+class Model(_message.Message):
+    __slots__ = ("name", "version", "inputs", "outputs", "max_batch")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_BATCH_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: str
+    inputs: _containers.RepeatedCompositeFieldContainer[ModelTensor]
+    outputs: _containers.RepeatedCompositeFieldContainer[ModelTensor]
+    max_batch: int
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[ModelTensor, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[ModelTensor, _Mapping]]] = ..., max_batch: _Optional[int] = ...) -> None: ...
+
+class ModelTensor(_message.Message):
+    __slots__ = ("name", "tensor", "datatype", "shape")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    DATATYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tensor: str
+    datatype: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., tensor: _Optional[str] = ..., datatype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Segment(_message.Message):
+    __slots__ = ("id", "blob", "weights", "inputs", "outputs")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    BLOB_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    blob: str
+    weights: _containers.RepeatedScalarFieldContainer[str]
+    inputs: _containers.RepeatedScalarFieldContainer[str]
+    outputs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., blob: _Optional[str] = ..., weights: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RoutePlan(_message.Message):
+    __slots__ = ("digest", "segments", "crossings")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    CROSSINGS_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    segments: _containers.RepeatedCompositeFieldContainer[PlanSegment]
+    crossings: _containers.RepeatedCompositeFieldContainer[Crossing]
+    def __init__(self, digest: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[PlanSegment, _Mapping]]] = ..., crossings: _Optional[_Iterable[_Union[Crossing, _Mapping]]] = ...) -> None: ...
+
+class PlanSegment(_message.Message):
+    __slots__ = ("segment", "tier")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    segment: str
+    tier: str
+    def __init__(self, segment: _Optional[str] = ..., tier: _Optional[str] = ...) -> None: ...
+
+class Crossing(_message.Message):
+    __slots__ = ("tensor", "bits", "encoding")
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    BITS_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    tensor: str
+    bits: int
+    encoding: str
+    def __init__(self, tensor: _Optional[str] = ..., bits: _Optional[int] = ..., encoding: _Optional[str] = ...) -> None: ...
+
+class TierEndpoints(_message.Message):
+    __slots__ = ("tier", "addresses")
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    tier: str
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tier: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class StageReport(_message.Message):
+    __slots__ = ("deployment", "tier", "instance", "epoch", "address", "client_address", "resident", "selectable", "links", "segments", "resident_bytes", "in_flight", "queued", "served", "problem")
+    DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_FIELD_NUMBER: _ClassVar[int]
+    SELECTABLE_FIELD_NUMBER: _ClassVar[int]
+    LINKS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    deployment: str
+    tier: str
+    instance: str
+    epoch: int
+    address: str
+    client_address: str
+    resident: _containers.RepeatedScalarFieldContainer[str]
+    selectable: _containers.RepeatedScalarFieldContainer[str]
+    links: _containers.RepeatedCompositeFieldContainer[LinkObservation]
+    segments: _containers.RepeatedCompositeFieldContainer[SegmentObservation]
+    resident_bytes: int
+    in_flight: int
+    queued: int
+    served: _containers.RepeatedCompositeFieldContainer[PlanCount]
+    problem: str
+    def __init__(self, deployment: _Optional[str] = ..., tier: _Optional[str] = ..., instance: _Optional[str] = ..., epoch: _Optional[int] = ..., address: _Optional[str] = ..., client_address: _Optional[str] = ..., resident: _Optional[_Iterable[str]] = ..., selectable: _Optional[_Iterable[str]] = ..., links: _Optional[_Iterable[_Union[LinkObservation, _Mapping]]] = ..., segments: _Optional[_Iterable[_Union[SegmentObservation, _Mapping]]] = ..., resident_bytes: _Optional[int] = ..., in_flight: _Optional[int] = ..., queued: _Optional[int] = ..., served: _Optional[_Iterable[_Union[PlanCount, _Mapping]]] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class LinkObservation(_message.Message):
+    __slots__ = ("source", "target", "bytes", "seconds", "idle_before", "lost")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    IDLE_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    bytes: int
+    seconds: float
+    idle_before: bool
+    lost: bool
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., bytes: _Optional[int] = ..., seconds: _Optional[float] = ..., idle_before: _Optional[bool] = ..., lost: _Optional[bool] = ...) -> None: ...
+
+class SegmentObservation(_message.Message):
+    __slots__ = ("segment", "batch", "runs", "seconds")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    segment: str
+    batch: int
+    runs: int
+    seconds: float
+    def __init__(self, segment: _Optional[str] = ..., batch: _Optional[int] = ..., runs: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class PlanCount(_message.Message):
+    __slots__ = ("plan", "answered", "failed", "latency_s")
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_S_FIELD_NUMBER: _ClassVar[int]
+    plan: str
+    answered: int
+    failed: int
+    latency_s: float
+    def __init__(self, plan: _Optional[str] = ..., answered: _Optional[int] = ..., failed: _Optional[int] = ..., latency_s: _Optional[float] = ...) -> None: ...
