@@ -56,6 +56,8 @@ class TierProfile:
         machine: what ran it, such as the CPU's model, runtime and version.
         batches: what was seen per batch size.
         slowdown: the factor by which an emulated tier is slower than the machine; already contained in all seconds.
+        base_bytes: resident memory of the idle runtime, before any segment is loaded.
+        overhead_s: seconds that every run of a segment or of the whole model costs besides its kernels.
     """
 
     tier: str
@@ -65,3 +67,5 @@ class TierProfile:
     machine: Mapping[str, str]
     batches: Mapping[int, BatchProfile]
     slowdown: float = 1.0
+    base_bytes: int = 0
+    overhead_s: float = 0.0
