@@ -18,9 +18,9 @@ h2{font-size:19px;margin:0 0 12px}
 .lead{color:#48535f;font-size:17px;max-width:70ch;margin:0 0 24px}
 section{background:#fff;border:1px solid #e3e7ec;border-radius:12px;padding:22px 24px;margin:18px 0}
 section p{max-width:85ch;margin:0 0 12px}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(165px,1fr));gap:12px;margin:0 0 18px}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:0 0 18px}
 .tile{background:#fff;border:1px solid #e3e7ec;border-radius:12px;padding:14px 16px}
-.tile b{display:block;font-size:25px;line-height:1.2;font-variant-numeric:tabular-nums}
+.tile b{display:block;font-size:22px;line-height:1.2;font-variant-numeric:tabular-nums}
 .tile span{color:#5b6673;font-size:14px}
 svg{display:block;width:100%;height:auto}
 .scroll{overflow-x:auto}

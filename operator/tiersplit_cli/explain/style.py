@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ TIERS = ("#d9822b", "#2a9d8f", "#3b5ba5", "#8e5ea2", "#c0504d", "#6b7280")
 LINKS = ("#c9ced6", "#a9b1bc", "#8a94a1", "#6e7987", "#566170")
 REGIONS = ("#d9822b", "#2a9d8f", "#3b5ba5", "#c9a227", "#8e5ea2", "#5aa9e6", "#c0504d", "#6b7280")
 
-_SETTINGS = {
+_SETTINGS: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
     "text.color": INK,
@@ -53,7 +54,7 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
-def light_grid(axes: Axes, axis: str = "y") -> None:
+def light_grid(axes: Axes, axis: Literal["both", "x", "y"] = "y") -> None:
     """Faint lines to read values by."""
     axes.grid(visible=True, axis=axis, color=FAINT, linewidth=0.9)
 

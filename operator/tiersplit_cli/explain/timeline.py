@@ -24,10 +24,10 @@ from tiersplit_cli.explain.style import (
 from tiersplit_core.units import format_bandwidth, format_seconds
 
 _LINE_STYLES = {
-    "oracle": (INK, (0, (1, 1.6)), 1.5),
-    "edge-only": ("#d9822b", "solid", 1.6),
+    "oracle": (ACCENT, (0, (1, 1.4)), 1.8),
+    "edge-only": ("#d9822b", (0, (6, 2)), 1.6),
     "cloud-only": ("#3b5ba5", "solid", 1.6),
-    "best fixed split": ("#8e5ea2", (0, (5, 2)), 1.6),
+    "best fixed split": ("#a0478f", (0, (8, 2, 2, 2)), 1.8),
 }
 _LINK_COLOURS = (INK, ACCENT, *LINKS)
 
@@ -47,7 +47,7 @@ def timeline_page(data: DemoReport) -> page.Page:
 def timeline_figure(data: DemoReport) -> Figure:
     """Three rows over one axis of seconds: bandwidth, plan, latency of each request."""
     with look():
-        figure = new_figure(11.2, 7.6)
+        figure = new_figure(11.2, 7.8)
         rows = figure.subplots(3, 1, sharex=True, height_ratios=(2.1, 0.55, 3.6))
         _draw_bandwidth(rows[0], data)
         _draw_plans(rows[1], data)
@@ -56,7 +56,7 @@ def timeline_figure(data: DemoReport) -> Figure:
         rows[2].set_xlim(0, _end(data))
         for axes in rows:
             _shade(axes, data)
-        figure.align_ylabels()
+        _draw_legend(figure, rows[2])
     return figure
 
 
@@ -79,6 +79,9 @@ def _plan_colours(data: DemoReport) -> dict[str, str]:
 def _shade(axes: Axes, data: DemoReport) -> None:
     for point in data.bandwidth[1:]:
         axes.axvline(point.at_s, color="#c3cad3", linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)
+    colours = _plan_colours(data)
+    for band in data.plans:
+        axes.axvspan(band.start_s, band.end_s, color=colours[band.label], alpha=0.07, linewidth=0, zorder=0)
 
 
 def _draw_bandwidth(axes: Axes, data: DemoReport) -> None:
@@ -89,15 +92,7 @@ def _draw_bandwidth(axes: Axes, data: DemoReport) -> None:
     for i, name in enumerate(names):
         values = [max(point.bandwidth_bps[name], floor) for point in data.bandwidth]
         axes.step(times, [*values, values[-1]], where="post", color=_LINK_COLOURS[i], linewidth=2.0)
-        axes.annotate(
-            name,
-            (times[0], values[0]),
-            xytext=(6, 5),
-            textcoords="offset points",
-            fontsize=9.5,
-            color=_LINK_COLOURS[i],
-            fontweight="bold",
-        )
+    _name_the_links(axes, data, names, floor)
     axes.set_yscale("log")
     axes.set_ylim(floor / 1.4, max(seen, default=10.0) * 3)
     axes.yaxis.set_major_locator(LogLocator(numticks=5))
@@ -108,18 +103,40 @@ def _draw_bandwidth(axes: Axes, data: DemoReport) -> None:
     _name_the_steps(axes, data, names, floor)
 
 
+def _name_the_links(axes: Axes, data: DemoReport, names: Sequence[str], floor: float) -> None:
+    """Write each link's name at the end of its line, apart from one another."""
+    ends = {name: max(data.bandwidth[-1].bandwidth_bps[name], floor) for name in names}
+    above = 0.0
+    for name in sorted(names, key=lambda name: ends[name]):
+        at = max(ends[name], above)
+        above = at * 3
+        colour = _LINK_COLOURS[list(names).index(name)]
+        axes.annotate(
+            name,
+            (1.0, at),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9.5,
+            color=colour,
+            fontweight="bold",
+        )
+
+
 def _name_the_steps(axes: Axes, data: DemoReport, names: Sequence[str], floor: float) -> None:
     """Write each new bandwidth where the trace changes; `down` where a link is gone."""
     last: dict[str, float] = {}
     for point in data.bandwidth:
         for i, name in enumerate(names):
             value = point.bandwidth_bps[name]
-            if point is not data.bandwidth[0] and last.get(name) != value:
+            if last.get(name) != value:
                 label = format_bandwidth(value) if value > 0 else "down"
+                near = any(value < other < 4 * value for other in point.bandwidth_bps.values())
                 axes.annotate(
                     label,
                     (point.at_s, max(value, floor)),
-                    xytext=(5, 5),
+                    xytext=(5, -12 if near else 5),
                     textcoords="offset points",
                     fontsize=9,
                     color=_LINK_COLOURS[i],
@@ -145,22 +162,29 @@ def _draw_plans(axes: Axes, data: DemoReport) -> None:
 def _draw_latency(axes: Axes, data: DemoReport) -> None:
     for line in data.lines:
         _draw_line(axes, line)
-    colours = _plan_colours(data)
-    served = [point for point in data.requests if point.latency_s is not None]
-    shade = [colours.get(_plan_at(data, point.at_s), MUTED) for point in served]
-    times, seconds = [p.at_s for p in served], [p.latency_s for p in served]
-    axes.scatter(times, seconds, s=9, c=shade, alpha=0.75, linewidths=0, zorder=3, label="tiersplit, each request")
+    served = [(point.at_s, point.latency_s) for point in data.requests if point.latency_s is not None]
+    times, seconds = [at_s for at_s, _ in served], [latency_s for _, latency_s in served]
+    axes.scatter(times, seconds, s=7, color=INK, alpha=0.55, linewidths=0, zorder=3, label="tiersplit, each request")
     lost = [point.at_s for point in data.requests if point.latency_s is None]
     if lost:
         axes.scatter(lost, [axes.get_ylim()[1]] * len(lost), marker="x", color=ACCENT, label="lost")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_title("Latency of each request, against the same requests served in other ways")
     light_grid(axes)
-    legend = axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5, frameon=False, fontsize=9.5)
-    for handle in legend.legend_handles:
-        handle.set_alpha(1)
+
+
+def _draw_legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    order = [len(labels) - 1, *range(len(labels) - 1)]
+    chosen = figure.legend(
+        [handles[i] for i in order], [labels[i] for i in order], loc="outside lower center", ncols=3, frameon=False
+    )
+    for handle in chosen.legend_handles:
+        if handle is not None:
+            handle.set_alpha(1)
 
 
 def _draw_line(axes: Axes, line: LatencyLine) -> None:
@@ -169,13 +193,6 @@ def _draw_line(axes: Axes, line: LatencyLine) -> None:
     seconds = [np.nan if point.latency_s is None else point.latency_s for point in line.points]
     mean = "cannot serve all" if line.mean_s is None else f"mean {format_seconds(line.mean_s)}"
     axes.plot(times, seconds, color=colour, linestyle=dash, linewidth=width, label=f"{line.name} ({mean})", zorder=2)
-
-
-def _plan_at(data: DemoReport, at_s: float) -> str:
-    for band in data.plans:
-        if band.start_s <= at_s < band.end_s:
-            return band.label
-    return data.plans[-1].label if data.plans else ""
 
 
 def _tiles(data: DemoReport) -> dict[str, str]:
