@@ -1,14 +1,68 @@
 SHELL := bash
-PY := .venv/bin/python
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-.PHONY: setup protos
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PYTHON ?= python3
+PROTOS := $(wildcard protos/tiersplit_wire/v1/*.proto)
+# Two worker processes at most: the tests start processes of their own.
+WORKERS ?= 2
+ONLY ?=
 
-setup: .venv/.ready
+.PHONY: help setup demo test test-unit test-processes lint format type bench protos lock pin-names clean
 
-.venv/.ready: pyproject.toml requirements.lock
-	@echo "setup: making .venv with the exact versions of requirements.lock"
-	python3 -m venv .venv
-	touch $@
+help:  ## Say what there is to make.
+	@echo "tiersplit: make TARGET, where TARGET is one of"
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
 
-protos:
-	$(PY) -m grpc_tools.protoc -I protos --python_out=services --pyi_out=services --grpc_python_out=services protos/tiersplit_wire/v1/*.proto
+setup: $(VENV)/.ready  ## Make .venv with the exact versions of requirements.lock.
+
+$(VENV)/.ready: requirements.lock pyproject.toml .ci/setup
+	@PYTHON="$(PYTHON)" .ci/setup $(VENV)
+
+demo: setup  ## Train, import, measure, plan, serve and move a real model over three tiers (under 4 minutes).
+	@$(PY) -m examples.digits.demo
+
+test: setup test-unit test-processes  ## Every test: unit and contract, then the ones that start processes.
+
+test-unit: setup  ## Unit and contract tests.
+	@echo "test: unit and contract tests, $(WORKERS) at a time"
+	$(PY) -m pytest -q -n $(WORKERS) --dist loadfile tests/unit tests/contract
+
+test-processes: setup  ## Integration and end-to-end tests, one at a time.
+	@echo "test: integration and end-to-end tests, which start real processes"
+	$(PY) -m pytest -q tests/integration tests/e2e
+
+lint: setup  ## ruff, import contracts, dead code.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+
+format: setup  ## Let ruff format and fix what it can.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+type: setup  ## mypy, strict.
+	$(BIN)/mypy
+
+bench: setup  ## Run the benchmarks and write benchmarks/RESULTS.md (ONLY=name for one of them).
+	$(PY) benchmarks/run.py $(if $(ONLY),--only $(ONLY))
+
+protos: setup  ## Generate services/tiersplit_wire/v1 from protos/.
+	$(PY) -m grpc_tools.protoc -I protos --python_out=services --pyi_out=services --grpc_python_out=services $(PROTOS)
+
+lock: setup  ## Resolve pyproject.toml into requirements.lock again.
+	UV_SYSTEM_CERTS=1 $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --extra dev -o requirements.lock pyproject.toml
+
+pin-names: setup  ## Write the public names of every package to tests/contract/public_names.txt.
+	$(PY) tests/contract/public_names.py > tests/contract/public_names.txt.new
+	mv tests/contract/public_names.txt.new tests/contract/public_names.txt
+
+clean:  ## Remove .venv, caches and what runs left behind.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tiersplit build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
