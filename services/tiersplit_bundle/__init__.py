@@ -1,1 +1,6 @@
 """The bundle: everything that is needed to run a model split, as an OCI image layout."""
+
+from tiersplit_bundle.bundle import Bundle, BundleSegment
+from tiersplit_bundle.writer import Blob, BundleWriter, extend
+
+__all__ = ["Blob", "Bundle", "BundleSegment", "BundleWriter", "extend"]

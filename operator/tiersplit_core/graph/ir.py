@@ -1,5 +1,6 @@
 """The layer graph: the one representation that import produces and everything else reads."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,16 +22,18 @@ class TensorSpec:
         name: the tensor's name in the ONNX graph.
         dtype: its numpy dtype name, such as `float32`.
         shape: its shape at batch size 1; the element count grows linearly with the batch size.
+        batch_axis: the one axis that grows: at batch size n it has `n * shape[batch_axis]` entries.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    batch_axis: int = 0
 
     @property
     def elements(self) -> int:
         """Elements per sample."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def size_bytes(self) -> int:

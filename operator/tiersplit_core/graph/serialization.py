@@ -1,0 +1,144 @@
+"""The layer graph as plain JSON values, and back with every mistake named by its path."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tiersplit_core.errors import GraphError
+from tiersplit_core.graph.ir import Layer, LayerGraph, TensorSpec
+
+FORMAT_VERSION = 1
+MAX_LAYERS = 100_000
+MAX_AXES = 16
+_MAX_COUNT = 2**62
+
+
+def graph_to_json(graph: LayerGraph) -> dict[str, Any]:
+    """`graph` as JSON values; `graph_from_json` reads them back to an equal graph."""
+    return {
+        "format": FORMAT_VERSION,
+        "name": graph.name,
+        "inputs": [_tensor_to_json(tensor) for tensor in graph.inputs],
+        "layers": [_layer_to_json(layer) for layer in graph.layers],
+        "outputs": list(graph.outputs),
+        "output_names": [list(pair) for pair in graph.output_names],
+    }
+
+
+def graph_from_json(value: object) -> LayerGraph:
+    """The graph that `value` describes.
+
+    Raises:
+        GraphError: `value` is no graph of this format; its `path` is where the mistake stands.
+    """
+    fields = _object(value, "")
+    if fields.get("format") != FORMAT_VERSION:
+        raise GraphError(f"expected {FORMAT_VERSION}, got {fields.get('format')!r}", "format")
+    return LayerGraph(
+        name=_text(fields.get("name"), "name"),
+        inputs=_tensors(fields.get("inputs"), "inputs"),
+        layers=tuple(_layer(item, f"layers[{i}]") for i, item in enumerate(_list(fields.get("layers"), "layers"))),
+        outputs=_texts(fields.get("outputs"), "outputs"),
+        output_names=_pairs(fields.get("output_names", []), "output_names"),
+    )
+
+
+def _tensor_to_json(tensor: TensorSpec) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "dtype": tensor.dtype,
+        "shape": list(tensor.shape),
+        "batch_axis": tensor.batch_axis,
+    }
+
+
+def _layer_to_json(layer: Layer) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "op": layer.op,
+        "inputs": list(layer.inputs),
+        "tensors": [_tensor_to_json(tensor) for tensor in layer.tensors],
+        "macs": layer.macs,
+        "parameters": layer.parameters,
+        "weight_bytes": layer.weight_bytes,
+    }
+
+
+def _layer(value: object, path: str) -> Layer:
+    fields = _object(value, path)
+    return Layer(
+        name=_text(fields.get("name"), f"{path}.name"),
+        op=_text(fields.get("op"), f"{path}.op"),
+        inputs=_texts(fields.get("inputs"), f"{path}.inputs"),
+        tensors=_tensors(fields.get("tensors"), f"{path}.tensors"),
+        macs=_count(fields.get("macs", 0), f"{path}.macs"),
+        parameters=_count(fields.get("parameters", 0), f"{path}.parameters"),
+        weight_bytes=_count(fields.get("weight_bytes", 0), f"{path}.weight_bytes"),
+    )
+
+
+def _tensors(value: object, path: str) -> tuple[TensorSpec, ...]:
+    return tuple(_tensor(item, f"{path}[{i}]") for i, item in enumerate(_list(value, path)))
+
+
+def _tensor(value: object, path: str) -> TensorSpec:
+    fields = _object(value, path)
+    shape = tuple(
+        _count(size, f"{path}.shape[{i}]") for i, size in enumerate(_list(fields.get("shape"), f"{path}.shape"))
+    )
+    axis = _count(fields.get("batch_axis", 0), f"{path}.batch_axis")
+    if len(shape) > MAX_AXES or axis >= max(len(shape), 1):
+        raise GraphError(f"axis {axis} of shape {list(shape)} does not exist", f"{path}.batch_axis")
+    return TensorSpec(
+        _text(fields.get("name"), f"{path}.name"), _dtype(fields.get("dtype"), f"{path}.dtype"), shape, axis
+    )
+
+
+def _dtype(value: object, path: str) -> str:
+    name = _text(value, path)
+    try:
+        known = np.dtype(name)
+    except TypeError:
+        known = np.dtype(object)
+    if known.hasobject or known.name != name:
+        raise GraphError(f"{name!r} is no numpy dtype; write a name such as float32", path)
+    return name
+
+
+def _object(value: object, path: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise GraphError(f"expected an object, got {type(value).__name__}", path)
+    return value
+
+
+def _list(value: object, path: str) -> Sequence[Any]:
+    if not isinstance(value, list) or len(value) > MAX_LAYERS:
+        raise GraphError(f"expected a list of at most {MAX_LAYERS} items", path)
+    return value
+
+
+def _text(value: object, path: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise GraphError(f"expected a text, got {value!r}", path)
+    return value
+
+
+def _texts(value: object, path: str) -> tuple[str, ...]:
+    return tuple(_text(item, f"{path}[{i}]") for i, item in enumerate(_list(value, path)))
+
+
+def _pairs(value: object, path: str) -> tuple[tuple[str, str], ...]:
+    found = []
+    for i, item in enumerate(_list(value, path)):
+        pair = _texts(item, f"{path}[{i}]")
+        if len(pair) != 2:
+            raise GraphError("expected a pair of names", f"{path}[{i}]")
+        found.append((pair[0], pair[1]))
+    return tuple(found)
+
+
+def _count(value: object, path: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
+        raise GraphError(f"expected a whole number from 0 on, got {value!r}", path)
+    return value

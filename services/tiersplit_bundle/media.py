@@ -1,0 +1,23 @@
+"""The media types and annotations of a bundle."""
+
+ARTIFACT = "application/vnd.tiersplit.bundle.v1"
+CONFIG = "application/vnd.tiersplit.config.v1+json"
+GRAPH = "application/vnd.tiersplit.graph.v1+json"
+MODEL = "application/vnd.tiersplit.model.v1.onnx"
+WEIGHTS = "application/vnd.tiersplit.weights.v1"
+SEGMENT = "application/vnd.tiersplit.segment.v1.onnx"
+GOLDEN = "application/vnd.tiersplit.golden.v1.safetensors"
+SURFACE = "application/vnd.tiersplit.surface.v1+json"
+PROFILE = "application/vnd.tiersplit.profile.v1+json"
+STATISTICS = "application/vnd.tiersplit.statistics.v1+json"
+
+LAYERS = frozenset({GRAPH, MODEL, WEIGHTS, SEGMENT, GOLDEN, SURFACE, PROFILE, STATISTICS})
+"""What a bundle's manifest may list as layers."""
+
+IMAGE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+IMAGE_INDEX = "application/vnd.oci.image.index.v1+json"
+
+SEGMENT_ID = "tiersplit.segment"
+SEGMENT_ABOUT = "tiersplit.about"
+BASE = "tiersplit.base"
+"""Manifest annotation of an extended bundle: the digest of the manifest that import wrote."""
