@@ -24,37 +24,39 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tiersplit_wire/v1/activation.proto\x12\x11tiersplit.wire.v1\"\xa8\x01\n\rUpstreamFrame\x12\x37\n\x0b\x61\x63tivations\x18\x01 \x01(\x0b\x32 .tiersplit.wire.v1.ActivationSetH\x00\x12)\n\x05probe\x18\x02 \x01(\x0b\x32\x18.tiersplit.wire.v1.ProbeH\x00\x12+\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x19.tiersplit.wire.v1.CancelH\x00\x42\x06\n\x04kind\"\xa4\x01\n\x0f\x44ownstreamFrame\x12-\n\x07receipt\x18\x01 \x01(\x0b\x32\x1a.tiersplit.wire.v1.ReceiptH\x00\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x19.tiersplit.wire.v1.ResultH\x00\x12-\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1a.tiersplit.wire.v1.FailureH\x00\x42\x06\n\x04kind\"\x97\x01\n\rActivationSet\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x0c\n\x04plan\x18\x02 \x01(\t\x12\x14\n\x0cnext_segment\x18\x03 \x01(\r\x12\x14\n\x0cremaining_us\x18\x04 \x01(\x04\x12\x0c\n\x04rows\x18\x05 \x01(\r\x12*\n\x07tensors\x18\x06 \x03(\x0b\x32\x19.tiersplit.wire.v1.Tensor\"\xd2\x01\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x64type\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x0c\n\x04\x62its\x18\x04 \x01(\r\x12\r\n\x05scale\x18\x05 \x01(\x02\x12\x12\n\nzero_point\x18\x06 \x01(\x05\x12-\n\x08\x65ncoding\x18\x07 \x01(\x0e\x32\x1b.tiersplit.wire.v1.Encoding\x12+\n\x07packing\x18\x08 \x01(\x0e\x32\x1a.tiersplit.wire.v1.Packing\x12\x0f\n\x07payload\x18\t \x01(\x0c\"5\n\x07Receipt\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x04\",\n\x05Probe\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x0f\n\x07padding\x18\x02 \x01(\x0c\"\x1c\n\x06\x43\x61ncel\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\"\x87\x01\n\x06Result\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12*\n\x07tensors\x18\x02 \x03(\x0b\x32\x19.tiersplit.wire.v1.Tensor\x12/\n\x06stages\x18\x03 \x03(\x0b\x32\x1f.tiersplit.wire.v1.StageSeconds\x12\x0c\n\x04\x65xit\x18\x04 \x01(\t\"Q\n\x0cStageSeconds\x12\x0c\n\x04tier\x18\x01 \x01(\t\x12\x0f\n\x07queue_s\x18\x02 \x01(\x01\x12\x11\n\tcompute_s\x18\x03 \x01(\x01\x12\x0f\n\x07\x63odec_s\x18\x04 \x01(\x01\";\n\x07\x46\x61ilure\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t*n\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NCODING_RAW\x10\x01\x12\x11\n\rENCODING_ZSTD\x10\x02\x12\x10\n\x0c\x45NCODING_LZ4\x10\x03\x12\x11\n\rENCODING_JPEG\x10\x04*A\n\x07Packing\x12\x17\n\x13PACKING_UNSPECIFIED\x10\x00\x12\x0e\n\nPACKING_HW\x10\x01\x12\r\n\tPACKING_C\x10\x02\x32\x63\n\x0b\x41\x63tivations\x12T\n\x08\x45xchange\x12 .tiersplit.wire.v1.UpstreamFrame\x1a\".tiersplit.wire.v1.DownstreamFrame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tiersplit_wire/v1/activation.proto\x12\x11tiersplit.wire.v1\"\xa8\x01\n\rUpstreamFrame\x12\x37\n\x0b\x61\x63tivations\x18\x01 \x01(\x0b\x32 .tiersplit.wire.v1.ActivationSetH\x00\x12)\n\x05probe\x18\x02 \x01(\x0b\x32\x18.tiersplit.wire.v1.ProbeH\x00\x12+\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x19.tiersplit.wire.v1.CancelH\x00\x42\x06\n\x04kind\"\xd5\x01\n\x0f\x44ownstreamFrame\x12-\n\x07receipt\x18\x01 \x01(\x0b\x32\x1a.tiersplit.wire.v1.ReceiptH\x00\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x19.tiersplit.wire.v1.ResultH\x00\x12-\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1a.tiersplit.wire.v1.FailureH\x00\x12/\n\x08\x66\x61rewell\x18\x04 \x01(\x0b\x32\x1b.tiersplit.wire.v1.FarewellH\x00\x42\x06\n\x04kind\"\x97\x01\n\rActivationSet\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x0c\n\x04plan\x18\x02 \x01(\t\x12\x14\n\x0cnext_segment\x18\x03 \x01(\r\x12\x14\n\x0cremaining_us\x18\x04 \x01(\x06\x12\x0c\n\x04rows\x18\x05 \x01(\r\x12*\n\x07tensors\x18\x06 \x03(\x0b\x32\x19.tiersplit.wire.v1.Tensor\"\xf5\x01\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x64type\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x0c\n\x04\x62its\x18\x04 \x01(\r\x12\x12\n\x05scale\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x17\n\nzero_point\x18\x06 \x01(\x0fH\x01\x88\x01\x01\x12-\n\x08\x65ncoding\x18\x07 \x01(\x0e\x32\x1b.tiersplit.wire.v1.Encoding\x12+\n\x07packing\x18\x08 \x01(\x0e\x32\x1a.tiersplit.wire.v1.Packing\x12\x0f\n\x07payload\x18\t \x01(\x0c\x42\x08\n\x06_scaleB\r\n\x0b_zero_point\"5\n\x07Receipt\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x04\",\n\x05Probe\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x0f\n\x07padding\x18\x02 \x01(\x0c\"\x1c\n\x06\x43\x61ncel\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\"\x87\x01\n\x06Result\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12*\n\x07tensors\x18\x02 \x03(\x0b\x32\x19.tiersplit.wire.v1.Tensor\x12/\n\x06stages\x18\x03 \x03(\x0b\x32\x1f.tiersplit.wire.v1.StageSeconds\x12\x0c\n\x04\x65xit\x18\x04 \x01(\t\"Q\n\x0cStageSeconds\x12\x0c\n\x04tier\x18\x01 \x01(\t\x12\x0f\n\x07queue_s\x18\x02 \x01(\x01\x12\x11\n\tcompute_s\x18\x03 \x01(\x01\x12\x0f\n\x07\x63odec_s\x18\x04 \x01(\x01\";\n\x07\x46\x61ilure\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\n\n\x08\x46\x61rewell*n\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NCODING_RAW\x10\x01\x12\x11\n\rENCODING_ZSTD\x10\x02\x12\x10\n\x0c\x45NCODING_LZ4\x10\x03\x12\x11\n\rENCODING_JPEG\x10\x04*A\n\x07Packing\x12\x17\n\x13PACKING_UNSPECIFIED\x10\x00\x12\x0e\n\nPACKING_HW\x10\x01\x12\r\n\tPACKING_C\x10\x02\x32\x63\n\x0b\x41\x63tivations\x12T\n\x08\x45xchange\x12 .tiersplit.wire.v1.UpstreamFrame\x1a\".tiersplit.wire.v1.DownstreamFrame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tiersplit_wire.v1.activation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENCODING']._serialized_start=1175
-  _globals['_ENCODING']._serialized_end=1285
-  _globals['_PACKING']._serialized_start=1287
-  _globals['_PACKING']._serialized_end=1352
+  _globals['_ENCODING']._serialized_start=1271
+  _globals['_ENCODING']._serialized_end=1381
+  _globals['_PACKING']._serialized_start=1383
+  _globals['_PACKING']._serialized_end=1448
   _globals['_UPSTREAMFRAME']._serialized_start=58
   _globals['_UPSTREAMFRAME']._serialized_end=226
   _globals['_DOWNSTREAMFRAME']._serialized_start=229
-  _globals['_DOWNSTREAMFRAME']._serialized_end=393
-  _globals['_ACTIVATIONSET']._serialized_start=396
-  _globals['_ACTIVATIONSET']._serialized_end=547
-  _globals['_TENSOR']._serialized_start=550
-  _globals['_TENSOR']._serialized_end=760
-  _globals['_RECEIPT']._serialized_start=762
-  _globals['_RECEIPT']._serialized_end=815
-  _globals['_PROBE']._serialized_start=817
-  _globals['_PROBE']._serialized_end=861
-  _globals['_CANCEL']._serialized_start=863
-  _globals['_CANCEL']._serialized_end=891
-  _globals['_RESULT']._serialized_start=894
-  _globals['_RESULT']._serialized_end=1029
-  _globals['_STAGESECONDS']._serialized_start=1031
-  _globals['_STAGESECONDS']._serialized_end=1112
-  _globals['_FAILURE']._serialized_start=1114
-  _globals['_FAILURE']._serialized_end=1173
-  _globals['_ACTIVATIONS']._serialized_start=1354
-  _globals['_ACTIVATIONS']._serialized_end=1453
+  _globals['_DOWNSTREAMFRAME']._serialized_end=442
+  _globals['_ACTIVATIONSET']._serialized_start=445
+  _globals['_ACTIVATIONSET']._serialized_end=596
+  _globals['_TENSOR']._serialized_start=599
+  _globals['_TENSOR']._serialized_end=844
+  _globals['_RECEIPT']._serialized_start=846
+  _globals['_RECEIPT']._serialized_end=899
+  _globals['_PROBE']._serialized_start=901
+  _globals['_PROBE']._serialized_end=945
+  _globals['_CANCEL']._serialized_start=947
+  _globals['_CANCEL']._serialized_end=975
+  _globals['_RESULT']._serialized_start=978
+  _globals['_RESULT']._serialized_end=1113
+  _globals['_STAGESECONDS']._serialized_start=1115
+  _globals['_STAGESECONDS']._serialized_end=1196
+  _globals['_FAILURE']._serialized_start=1198
+  _globals['_FAILURE']._serialized_end=1257
+  _globals['_FAREWELL']._serialized_start=1259
+  _globals['_FAREWELL']._serialized_end=1269
+  _globals['_ACTIVATIONS']._serialized_start=1450
+  _globals['_ACTIVATIONS']._serialized_end=1549
 # @@protoc_insertion_point(module_scope)

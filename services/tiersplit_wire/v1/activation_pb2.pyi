@@ -40,14 +40,16 @@ class UpstreamFrame(_message.Message):
     def __init__(self, activations: _Optional[_Union[ActivationSet, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ...) -> None: ...
 
 class DownstreamFrame(_message.Message):
-    __slots__ = ("receipt", "result", "failure")
+    __slots__ = ("receipt", "result", "failure", "farewell")
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    FAREWELL_FIELD_NUMBER: _ClassVar[int]
     receipt: Receipt
     result: Result
     failure: Failure
-    def __init__(self, receipt: _Optional[_Union[Receipt, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+    farewell: Farewell
+    def __init__(self, receipt: _Optional[_Union[Receipt, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., farewell: _Optional[_Union[Farewell, _Mapping]] = ...) -> None: ...
 
 class ActivationSet(_message.Message):
     __slots__ = ("request_id", "plan", "next_segment", "remaining_us", "rows", "tensors")
@@ -142,3 +144,7 @@ class Failure(_message.Message):
     code: int
     reason: str
     def __init__(self, request_id: _Optional[bytes] = ..., code: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Farewell(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

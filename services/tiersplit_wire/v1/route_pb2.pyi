@@ -107,7 +107,7 @@ class TierEndpoints(_message.Message):
     def __init__(self, tier: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StageReport(_message.Message):
-    __slots__ = ("deployment", "tier", "instance", "epoch", "address", "client_address", "resident", "selectable", "links", "segments", "resident_bytes", "in_flight", "queued", "served", "problem")
+    __slots__ = ("deployment", "tier", "instance", "epoch", "address", "client_address", "resident", "selectable", "links", "segments", "resident_bytes", "in_flight", "queued", "served", "problem", "active", "rerun")
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +123,8 @@ class StageReport(_message.Message):
     QUEUED_FIELD_NUMBER: _ClassVar[int]
     SERVED_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    RERUN_FIELD_NUMBER: _ClassVar[int]
     deployment: str
     tier: str
     instance: str
@@ -138,7 +140,9 @@ class StageReport(_message.Message):
     queued: int
     served: _containers.RepeatedCompositeFieldContainer[PlanCount]
     problem: str
-    def __init__(self, deployment: _Optional[str] = ..., tier: _Optional[str] = ..., instance: _Optional[str] = ..., epoch: _Optional[int] = ..., address: _Optional[str] = ..., client_address: _Optional[str] = ..., resident: _Optional[_Iterable[str]] = ..., selectable: _Optional[_Iterable[str]] = ..., links: _Optional[_Iterable[_Union[LinkObservation, _Mapping]]] = ..., segments: _Optional[_Iterable[_Union[SegmentObservation, _Mapping]]] = ..., resident_bytes: _Optional[int] = ..., in_flight: _Optional[int] = ..., queued: _Optional[int] = ..., served: _Optional[_Iterable[_Union[PlanCount, _Mapping]]] = ..., problem: _Optional[str] = ...) -> None: ...
+    active: str
+    rerun: int
+    def __init__(self, deployment: _Optional[str] = ..., tier: _Optional[str] = ..., instance: _Optional[str] = ..., epoch: _Optional[int] = ..., address: _Optional[str] = ..., client_address: _Optional[str] = ..., resident: _Optional[_Iterable[str]] = ..., selectable: _Optional[_Iterable[str]] = ..., links: _Optional[_Iterable[_Union[LinkObservation, _Mapping]]] = ..., segments: _Optional[_Iterable[_Union[SegmentObservation, _Mapping]]] = ..., resident_bytes: _Optional[int] = ..., in_flight: _Optional[int] = ..., queued: _Optional[int] = ..., served: _Optional[_Iterable[_Union[PlanCount, _Mapping]]] = ..., problem: _Optional[str] = ..., active: _Optional[str] = ..., rerun: _Optional[int] = ...) -> None: ...
 
 class LinkObservation(_message.Message):
     __slots__ = ("source", "target", "bytes", "seconds", "idle_before", "lost")
