@@ -1,0 +1,157 @@
+"""Tensors and frames between Python and protocol buffers; everything that comes from a peer is checked here."""
+
+from typing import Any
+
+import lz4.frame
+import zstandard
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from tiersplit_core.codec.frame import (
+    EncodedTensor,
+    Packing,
+    check_tensor,
+    decode_tensor,
+    encode_tensor,
+    expected_payload_bytes,
+)
+from tiersplit_core.errors import FrameError
+from tiersplit_wire.v1 import activation_pb2 as pb
+
+REQUEST_ID_BYTES = 16
+MAX_TENSORS = 512
+MAX_ROWS = 1 << 16
+
+_ENCODINGS = {"raw": pb.ENCODING_RAW, "zstd": pb.ENCODING_ZSTD, "lz4": pb.ENCODING_LZ4}
+_PACKINGS = {Packing.HW: pb.PACKING_HW, Packing.C: pb.PACKING_C}
+_PACKING_OF = {pb.PACKING_HW: Packing.HW, pb.PACKING_C: Packing.C}
+
+
+def tensor_to_proto(tensor: EncodedTensor, encoding: str = "raw") -> pb.Tensor:
+    """An encoded tensor as a message; `encoding` (raw, zstd, lz4) compresses its payload without loss.
+
+    Raises:
+        FrameError: `encoding` is none of the three.
+    """
+    if encoding not in _ENCODINGS:
+        raise FrameError(f"{encoding!r} is no encoding; use raw, zstd or lz4", f"{tensor.name}.encoding")
+    message = pb.Tensor(
+        name=tensor.name,
+        dtype=tensor.dtype,
+        shape=tensor.shape,
+        bits=tensor.bits,
+        encoding=_ENCODINGS[encoding],
+        packing=_PACKINGS[tensor.packing],
+        payload=_compress(tensor.payload, encoding),
+    )
+    if tensor.scale is not None and tensor.zero_point is not None:
+        message.scale, message.zero_point = tensor.scale, tensor.zero_point
+    return message
+
+
+def array_to_proto(name: str, array: NDArray[Any], bits: int = 32, encoding: str = "raw") -> pb.Tensor:
+    """An array as a message with at most `bits` bits per element."""
+    return tensor_to_proto(encode_tensor(name, array, bits), encoding)
+
+
+def proto_to_array(message: pb.Tensor) -> NDArray[Any]:
+    """The array that a message carries.
+
+    Raises:
+        FrameError: the message is not one that `tensor_to_proto` makes; nothing large was allocated for it.
+    """
+    return decode_tensor(_described(message, _decompress(message)))
+
+
+def check_proto(message: pb.Tensor) -> None:
+    """Check a tensor without decoding it, where its payload is not compressed.
+
+    Raises:
+        FrameError: names the field and what was expected.
+    """
+    if message.encoding == pb.ENCODING_RAW:
+        check_tensor(_described(message, message.payload))
+    else:
+        expected_payload_bytes(_described(message, b""))
+
+
+def parse_upstream(data: bytes) -> pb.UpstreamFrame:
+    """The frame in `data`, with its ids and counts checked (its tensors are checked when they are read).
+
+    Raises:
+        FrameError: `data` is no frame.
+    """
+    try:
+        frame = pb.UpstreamFrame.FromString(data)
+    except DecodeError as error:
+        raise FrameError(f"not an UpstreamFrame: {error}") from error
+    kind = frame.WhichOneof("kind")
+    if kind is None:
+        raise FrameError("a frame carries activations, a probe or a cancel", "frame.kind")
+    if len(getattr(frame, kind).request_id) != REQUEST_ID_BYTES:
+        raise FrameError(f"a request id has {REQUEST_ID_BYTES} bytes", f"{kind}.request_id")
+    return frame
+
+
+def check_activations(message: pb.ActivationSet) -> None:
+    """Refuse an activation set whose counts are out of bounds or that names a tensor twice.
+
+    Raises:
+        FrameError: names the field and what was expected.
+    """
+    if not 0 < message.rows <= MAX_ROWS:
+        raise FrameError(f"1 to {MAX_ROWS} rows, not {message.rows}", "activations.rows")
+    if len(message.tensors) > MAX_TENSORS:
+        raise FrameError(f"at most {MAX_TENSORS} tensors, not {len(message.tensors)}", "activations.tensors")
+    if len({tensor.name for tensor in message.tensors}) != len(message.tensors):
+        raise FrameError("each tensor travels once", "activations.tensors")
+
+
+def _described(message: pb.Tensor, payload: bytes) -> EncodedTensor:
+    if message.packing not in _PACKING_OF:
+        raise FrameError("packing is hw or c", f"{message.name}.packing")
+    return EncodedTensor(
+        name=message.name,
+        dtype=message.dtype,
+        shape=tuple(message.shape),
+        bits=message.bits,
+        payload=payload,
+        scale=message.scale if message.HasField("scale") else None,
+        zero_point=message.zero_point if message.HasField("zero_point") else None,
+        packing=_PACKING_OF[message.packing],
+    )
+
+
+def _compress(payload: bytes | memoryview, encoding: str) -> bytes:
+    if encoding == "zstd":
+        return zstandard.ZstdCompressor(level=1).compress(payload)
+    if encoding == "lz4":
+        return bytes(lz4.frame.compress(payload))
+    return bytes(payload)
+
+
+def _decompress(message: pb.Tensor) -> bytes:
+    if message.encoding == pb.ENCODING_RAW:
+        return message.payload
+    limit = expected_payload_bytes(_described(message, b""))
+    if message.encoding == pb.ENCODING_ZSTD:
+        return _zstd(message.payload, limit, message.name)
+    if message.encoding == pb.ENCODING_LZ4:
+        return _lz4(message.payload, limit, message.name)
+    raise FrameError("encoding is raw, zstd or lz4", f"{message.name}.encoding")
+
+
+def _zstd(payload: bytes, limit: int, name: str) -> bytes:
+    try:
+        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(payload)
+        data = reader.read(limit + 1)
+    except (zstandard.ZstdError, MemoryError) as error:
+        raise FrameError(f"not zstd: {error}", f"{name}.payload") from error
+    return data
+
+
+def _lz4(payload: bytes, limit: int, name: str) -> bytes:
+    try:
+        return bytes(lz4.frame.LZ4FrameDecompressor().decompress(payload, max_length=limit + 1))
+    except (RuntimeError, ValueError, EOFError, MemoryError) as error:
+        raise FrameError(f"not lz4: {error}", f"{name}.payload") from error
