@@ -1,6 +1,6 @@
 """Links and loads as estimated from observations.
 
-A transmission of `n` bytes takes `idle · latency + 8 n / bandwidth` seconds. Both unknowns are fitted by recursive
+A transmission of `n` bytes takes `2 · idle · latency + 8 n / bandwidth` seconds until its receipt is back. Both unknowns are fitted by recursive
 least squares with exponential forgetting (Ljung, System Identification, §11.2) in information form, on residuals
 relative to the seconds plus the jitter that even the shortest transmission has.
 The information that is forgotten is replaced by that of a prior, so that directions that the data do not excite (all
@@ -20,7 +20,7 @@ NOISE = 0.05
 """Relative spread that transmissions have anyway; residuals are judged in units of it."""
 JITTER_S = 4e-3
 """Seconds that are added before residuals are taken relatively: 0.2 ms more or less are one unit for short ones."""
-LEAK = (1 - FORGETTING) / 10
+LEAK = (1 - FORGETTING) / 100
 """Share of the prior's information that replaces what was forgotten."""
 HUBER = 2.0
 GATE = 6.0
@@ -49,7 +49,7 @@ class LinkEstimate:
 
     Attributes:
         bandwidth_bps: bits per second.
-        latency_s: one way, as contained in the seconds of a transmission over an idle link.
+        latency_s: one way; a transmission over an idle link contains it twice, there and back.
         down: transmissions are lost and none has come through since.
         samples: observations since the start or the last change.
     """
@@ -133,7 +133,7 @@ class LinkEstimator:
         self._samples = 0
 
     def _row(self, sample: LinkSample) -> Vector:
-        return np.array([float(sample.idle_before), sample.payload_bytes / 1e6])
+        return np.array([2.0 * sample.idle_before, sample.payload_bytes / 1e6])
 
     def _residual(self, sample: LinkSample) -> float:
         """Observed minus expected, in units of the noise; the ratio counts, not the difference."""

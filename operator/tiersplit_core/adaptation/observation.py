@@ -10,7 +10,7 @@ class LinkSample:
     Attributes:
         payload_bytes: bytes that were sent.
         seconds: from the first byte to the receipt.
-        idle_before: the link was idle when it began, so that its latency is contained in `seconds`.
+        idle_before: the link was idle when it began, so that `seconds` contain its latency, there and back.
         lost: no receipt came in time; `seconds` is how long was waited.
     """
 

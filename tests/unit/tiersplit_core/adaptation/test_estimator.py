@@ -12,7 +12,7 @@ from tiersplit_core.adaptation.observation import LinkSample, SegmentSample
 def sample(
     payload_bytes: int, bandwidth_bps: float, latency_s: float, idle: bool = True, noise: float = 1.0
 ) -> LinkSample:
-    seconds = (idle * latency_s + 8 * payload_bytes / bandwidth_bps) * noise
+    seconds = (2 * idle * latency_s + 8 * payload_bytes / bandwidth_bps) * noise
     return LinkSample(payload_bytes, seconds, idle_before=idle)
 
 
@@ -37,8 +37,8 @@ def test_constant_links_are_learnt_within_ten_percent_of_a_transmission(
         idle = bool(rng.integers(2))
         estimator.observe(sample(size, 10**bandwidth, latency_s, idle, float(rng.normal(1, 0.03))))
     estimate = estimator.estimate
-    predicted_s = estimate.latency_s + 8 * 200_000 / estimate.bandwidth_bps
-    true_s = latency_s + 8 * 200_000 / 10**bandwidth
+    predicted_s = 2 * estimate.latency_s + 8 * 200_000 / estimate.bandwidth_bps
+    true_s = 2 * latency_s + 8 * 200_000 / 10**bandwidth
     assert predicted_s == pytest.approx(true_s, rel=0.1, abs=1e-3)
 
 
