@@ -1,6 +1,29 @@
-"""How ONNX Runtime sessions are made: the stage that serves and the profiler that measures use the same options."""
+"""How ONNX Runtime sessions are made: the stage that serves and the profiler that measures use the same options.
 
+What a stage then holds is its runtime, 1.0× its weights and one working set, whatever the number of its sessions
+(docs/profiling.md has the measurements behind each choice).
+"""
+
+import ctypes
+import threading
+from functools import cache
+from pathlib import Path
+
+import numpy as np
 import onnxruntime as ort
+
+PROVIDERS = ("CPUExecutionProvider",)
+
+_GROW_AS_REQUESTED = 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_THRESHOLD_BYTES = 128 * 1024
+_registering = threading.Lock()
+
+_IDENTITY = (
+    b'\x08\x08\x12\x00:7\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
+    b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x11"
+)
+"""An ONNX model y = x for one float: any run can ask the arena to shrink, this one costs nothing else."""
 
 
 def session_options(threads: int) -> ort.SessionOptions:
@@ -8,17 +31,67 @@ def session_options(threads: int) -> ort.SessionOptions:
 
     Several sessions in one process get in each other's way when their idle threads spin (chained ResNet-50 was 2.5×
     slower, design §5), so nothing spins and each session has a fixed number of threads. With one thread the caller
-    computes itself and no pool exists at all.
+    computes itself and no pool exists at all. All sessions share one arena: their working sets never exist at the same
+    moment for one request. Memory patterns are off: they allocate the sum of all activations of a run in one block,
+    up to twice the working set, and save no time here.
 
     Args:
         threads: intra-op threads, at least 1.
     """
+    _share_arena()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return options
+
+
+def open_session(path: Path, threads: int) -> ort.InferenceSession:
+    """A session of the model or segment at `path` with the options of a stage."""
+    return ort.InferenceSession(str(path), session_options(threads), providers=list(PROVIDERS))
+
+
+def bound_heap() -> None:
+    """Make the C library hand large blocks back to the system as soon as they are free; call once at process start.
+
+    Without it 30 to 60% of the weights' bytes stay resident again after loading (graph optimisation repacks them) and
+    most of them stay after a segment is dropped.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD_BYTES)
+        library.mallopt(_M_TRIM_THRESHOLD, _THRESHOLD_BYTES)
+        library.mallopt(_M_ARENA_MAX, 2)
+
+
+def release_unused() -> None:
+    """Give memory that no session uses any more back to the system: the arena's free blocks, then the heap's."""
+    run_options = ort.RunOptions()
+    run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    _identity_session().run(None, {"x": np.zeros(1, np.float32)}, run_options)
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
+
+
+@cache
+def _identity_session() -> ort.InferenceSession:
+    return ort.InferenceSession(_IDENTITY, session_options(1), providers=list(PROVIDERS))
+
+
+def _share_arena() -> None:
+    with _registering:
+        _register_arena()
+
+
+@cache
+def _register_arena() -> None:
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    config = ort.OrtArenaCfg({"arena_extend_strategy": _GROW_AS_REQUESTED})
+    ort.create_and_register_allocator(memory, config)
