@@ -1,8 +1,8 @@
 """Links and loads as estimated from observations.
 
-A transmission of `n` bytes takes `2 · idle · latency + 8 n / bandwidth` seconds until its receipt is back. Both unknowns
-are fitted by recursive least squares with exponential forgetting (Ljung, System Identification, §11.2) in information
-form, on residuals relative to the seconds plus the jitter that even the shortest transmission has.
+A transmission of `n` bytes takes `2 · idle · latency + 8 n / bandwidth` seconds until its receipt is back. Both
+unknowns are fitted by recursive least squares with exponential forgetting (Ljung, System Identification, §11.2) in
+information form, on residuals relative to the seconds plus the jitter that even the shortest transmission has.
 The information that is forgotten is replaced by that of a prior, so that directions that the data do not excite (all
 payloads equally large) stay where the prior has them instead of winding up.
 """
