@@ -1,0 +1,128 @@
+"""Every split point of the execution order: what a request would cost if the first tier ran the layers before it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tiersplit_core.cost.arrays import Floats, Ints, ProblemArrays
+from tiersplit_core.cost.latency import breakdown
+from tiersplit_core.cost.memory import exceeded_tiers
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One part of a request's seconds: `what` is a tier (`edge`) or a link (`edge → mdc`)."""
+
+    what: str
+    seconds: float
+    is_link: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCost:
+    """What one division costs.
+
+    Attributes:
+        position: how many layers, in execution order, the first tier runs.
+        tiers: tier per layer, by position.
+        objective_s: seconds of the objective.
+        pieces: compute and transmission seconds in the order of the flow.
+        allowed: it fits the memory and keeps the input where it must stay.
+    """
+
+    position: int
+    tiers: tuple[int, ...]
+    objective_s: float
+    pieces: tuple[Piece, ...]
+    allowed: bool
+
+
+def cost_of(arrays: ProblemArrays, tiers: Ints, position: int | None = None) -> SplitCost:
+    """The cost of a placement given as a tier per layer, shape (L,)."""
+    objective_s, _, _ = breakdown(arrays, tiers)
+    head = int((tiers == 0).sum()) if position is None else position
+    fits = not exceeded_tiers(arrays, tiers) and not (arrays.forced_first & (tiers > 0)).any()
+    return SplitCost(head, tuple(tiers.tolist()), objective_s, pieces_of(arrays, tiers), fits)
+
+
+def pieces_of(arrays: ProblemArrays, tiers: Ints) -> tuple[Piece, ...]:
+    """Seconds per tier and link in the order of the flow; what is not used is left out."""
+    _, stages, transmissions = breakdown(arrays, tiers)
+    compute = {stage.tier: stage.compute_s for stage in stages}
+    forward = {sent.source: sent for sent in transmissions if not sent.way_back}
+    found = []
+    for tier in arrays.problem.tiers:
+        if tier.name in compute:
+            found.append(Piece(tier.name, compute[tier.name], is_link=False))
+        if tier.name in forward:
+            sent = forward[tier.name]
+            found.append(Piece(f"{sent.source} → {sent.target}", sent.seconds, is_link=True))
+    back = [
+        Piece(f"{sent.source} → {sent.target}", sent.seconds, is_link=True) for sent in transmissions if sent.way_back
+    ]
+    return (*found, *back)
+
+
+def split_costs(arrays: ProblemArrays) -> tuple[SplitCost, ...]:
+    """For each k = 0 … L: the first k layers on the first tier, the rest divided as well as split points can.
+
+    A dynamic program over (tier, split point): the cost of a link depends on its split point alone, so the best
+    continuation of every prefix follows from those of the next tier. O(M·L²) numpy operations, M tiers, L layers.
+    """
+    continuation = _continuations(arrays)
+    return tuple(
+        cost_of(arrays, _tiers_from(arrays, [k, *_follow(continuation, k)]), k) for k in range(arrays.layers + 1)
+    )
+
+
+def _tiers_from(arrays: ProblemArrays, ends: Sequence[int]) -> Ints:
+    """Tier per layer where tier t ends before layer `ends[t]`."""
+    return np.searchsorted(np.array(ends[: arrays.tiers - 1]), np.arange(arrays.layers), side="right").astype(np.int64)
+
+
+def _follow(continuation: list[Ints], start: int) -> list[int]:
+    ends, at = [], start
+    for best in continuation:
+        at = int(best[at])
+        ends.append(at)
+    return ends
+
+
+def _continuations(arrays: ProblemArrays) -> list[Ints]:
+    """For tiers 1 … M − 2: where the tier best ends, given where it starts, shape (L + 1,) each."""
+    count = arrays.layers + 1
+    prefix = np.vstack([np.zeros(arrays.tiers), np.cumsum(arrays.seconds, axis=0)])
+    combine = np.maximum if arrays.throughput else np.add
+    value: Floats = prefix[-1, -1] - prefix[:, -1]
+    found: list[Ints] = []
+    for tier in range(arrays.tiers - 2, 0, -1):
+        after = combine(link_seconds(arrays, tier), value)
+        inside = prefix[None, :, tier] - prefix[:, None, tier]
+        total = np.where(np.tri(count, k=-1, dtype=bool), np.inf, combine(inside, after[None, :]))
+        best = total.argmin(axis=1)
+        value = total[np.arange(count), best]
+        found.append(best.astype(np.int64))
+    return found[::-1]
+
+
+def link_seconds(arrays: ProblemArrays, link: int) -> Floats:
+    """Seconds of a link per split point, shape (L + 1,), if everything before it lies before the link."""
+    count = arrays.layers + 1
+    crossing = np.zeros(count + 1, dtype=np.int64)
+    last = np.full(count, -1)
+    np.maximum.at(last, arrays.read_value, arrays.read_layer)
+    # Value v (made by layer v - 1) crosses the split points v … last reader.
+    for value, reader in enumerate(last.tolist()):
+        if reader >= value:
+            crossing[value] += arrays.value_bytes[value]
+            crossing[reader + 1] -= arrays.value_bytes[value]
+    size = np.cumsum(crossing)[:count]
+    trips = (size > 0).astype(np.int64)
+    if arrays.way_back:
+        back = np.zeros(count, dtype=np.int64)
+        for layer in arrays.outputs.tolist():
+            back[: layer + 1] += arrays.value_bytes[layer + 1]
+        size, trips = size + back, trips + (back > 0)
+    seconds = trips * arrays.latency_s[link] + 8.0 * size / arrays.bandwidth_bps[link]
+    return np.asarray(seconds, dtype=np.float64)
