@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tiersplit_core.cost.breakdown import StageCost, Transmission
 from tiersplit_core.planning.plan import Plan
+
+OPTIMAL_GAP = 1e-9
+"""The largest proven relative gap that is still called optimal."""
 
 
 class Status(StrEnum):
@@ -12,28 +16,6 @@ class Status(StrEnum):
     OPTIMAL = "optimal"
     FEASIBLE = "feasible"
     INFEASIBLE = "infeasible"
-
-
-@dataclass(frozen=True, slots=True)
-class StageCost:
-    """What one tier computes: its layers, seconds and peak memory."""
-
-    tier: str
-    layers: tuple[str, ...]
-    compute_s: float
-    memory_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Transmission:
-    """What one link carries for one request; `way_back` marks the result's way to the result tier."""
-
-    source: str
-    target: str
-    tensors: tuple[str, ...]
-    payload_bytes: int
-    seconds: float
-    way_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +41,6 @@ class Solution:
     transmissions: tuple[Transmission, ...] = ()
     gap: float | None = None
     constraint: str | None = None
+
+
+__all__ = ["OPTIMAL_GAP", "Solution", "StageCost", "Status", "Transmission"]

@@ -1,0 +1,62 @@
+"""`tiersplit plan`: where to divide a network, for one problem."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tiersplit_cli.output import Format, OutputOption, emit
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tiersplit_core.planning.solution import Solution
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("plan")(plan)
+
+
+def plan(
+    problem: Annotated[Path, typer.Option(help="The planning problem as JSON; - reads it from stdin.")],
+    solver: Annotated[str, typer.Option(help="A solver or baseline of `tiersplit solvers`.")] = "auto",
+    time_limit: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds that a search may take.")] = 7.5,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random-split.")] = 0,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Plan where to divide a network.
+
+    Exit codes: 0 for a plan, 2 for a bad problem (with the JSON path of the mistake), 3 where nothing satisfies the
+    constraints.
+    """
+    from tiersplit_cli.problem_input import read_problem  # noqa: PLC0415 - numpy is not needed for --help
+    from tiersplit_core.errors import InfeasibleError  # noqa: PLC0415
+    from tiersplit_core.planning.answer import answer_to_json  # noqa: PLC0415
+    from tiersplit_core.planning.planner import solve  # noqa: PLC0415
+
+    solution = solve(read_problem(problem), solver, time_limit, seed)
+    emit(answer_to_json(solution), output, lambda: _table(solution))
+    if solution.constraint is not None:
+        raise InfeasibleError(solution.constraint)
+
+
+def _table(solution: "Solution") -> "Table":
+    from rich.table import Table  # noqa: PLC0415 - only tables need it
+
+    from tiersplit_core.units import format_bytes, format_seconds  # noqa: PLC0415
+
+    title = f"{solution.status.value} by {solution.solver}"
+    if solution.objective_s is not None:
+        title += f": {format_seconds(solution.objective_s)}"
+    if solution.gap is not None:
+        title += f", proven gap {solution.gap:.1e}"
+    table = Table("where", "what", "seconds", "bytes", title=title, caption=solution.constraint)
+    for stage in solution.stages:
+        what = f"{len(stage.layers)} layers: {stage.layers[0]} … {stage.layers[-1]}"
+        table.add_row(stage.tier, what, format_seconds(stage.compute_s), format_bytes(stage.memory_bytes))
+    for sent in solution.transmissions:
+        tensors = ", ".join(sent.tensors[:3]) + (f" and {len(sent.tensors) - 3} more" if len(sent.tensors) > 3 else "")
+        size = format_bytes(sent.payload_bytes)
+        table.add_row(f"{sent.source} → {sent.target}", tensors, format_seconds(sent.seconds), size)
+    return table

@@ -1,0 +1,67 @@
+"""From tier positions to a `Solution`, and from a `Solution` to the answer of design §4.1."""
+
+from typing import Any
+
+from tiersplit_core.cost.arrays import Ints, ProblemArrays
+from tiersplit_core.cost.latency import breakdown
+from tiersplit_core.planning.plan import Plan
+from tiersplit_core.planning.solution import OPTIMAL_GAP, Solution, Status, Transmission
+
+
+def solution_of(arrays: ProblemArrays, tiers: Ints, solver: str, lower_s: float | None) -> Solution:
+    """The solution for a placement that fits, re-evaluated.
+
+    Args:
+        arrays: the problem.
+        tiers: tier per layer, shape (L,).
+        solver: the solver's name.
+        lower_s: no plan is better than this; None where nothing is proven. The status follows from it.
+    """
+    objective, stages, transmissions = breakdown(arrays, tiers)
+    gap = None
+    if lower_s is not None:
+        gap = max(objective - lower_s, 0.0) / objective if objective > 0 else 0.0
+    status = Status.OPTIMAL if gap is not None and gap <= OPTIMAL_GAP else Status.FEASIBLE
+    plan = Plan(arrays.placement_of(tiers))
+    return Solution(status, solver, plan, objective, stages, transmissions, gap)
+
+
+def infeasible(solver: str, constraint: str) -> Solution:
+    """The solution that says that no plan satisfies `constraint`."""
+    return Solution(Status.INFEASIBLE, solver, constraint=constraint)
+
+
+def answer_to_json(solution: Solution) -> dict[str, Any]:
+    """The answer of design §4.1; `gap`, `plan` and `constraint` come on top of its fields."""
+    answer: dict[str, Any] = {
+        "status": solution.status.value,
+        "objective_s": solution.objective_s,
+        "solver": solution.solver,
+        "gap": solution.gap,
+        "plan": solution.plan.digest if solution.plan else None,
+        "placement": dict(solution.plan.placement) if solution.plan else {},
+        "stages": [
+            {
+                "tier": stage.tier,
+                "layers": list(stage.layers),
+                "compute_s": stage.compute_s,
+                "memory_bytes": stage.memory_bytes,
+            }
+            for stage in solution.stages
+        ],
+        "transmissions": [_transmission_to_json(transmission) for transmission in solution.transmissions],
+    }
+    if solution.constraint is not None:
+        answer["constraint"] = solution.constraint
+    return answer
+
+
+def _transmission_to_json(transmission: Transmission) -> dict[str, Any]:
+    return {
+        "from": transmission.source,
+        "to": transmission.target,
+        "tensors": list(transmission.tensors),
+        "bytes": transmission.payload_bytes,
+        "seconds": transmission.seconds,
+        "way_back": transmission.way_back,
+    }

@@ -1,0 +1,139 @@
+"""The planner: chooses a solver, asks it, and says what its answer is worth."""
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+
+from tiersplit_core.cost.arrays import ProblemArrays, arrays_of
+from tiersplit_core.cost.problem import Problem
+from tiersplit_core.errors import ProblemError
+from tiersplit_core.planning.options import SolverOptions
+from tiersplit_core.planning.solution import Solution
+
+DEFAULT_TIME_LIMIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SolverInfo:
+    """One solver or baseline: its name, kind, source, and what its answers are worth."""
+
+    name: str
+    kind: str
+    module: str
+    paper: str
+    guarantee: str
+
+
+SOLVERS = (
+    SolverInfo(
+        "auto",
+        "solver",
+        "auto",
+        "picks among the solvers below",
+        "optimal wherever min-cut or milp can prove it, else feasible with its gap",
+    ),
+    SolverInfo(
+        "min-cut",
+        "solver",
+        "solvers.mincut",
+        "Hu et al., DADS, INFOCOM 2019; Ishikawa, PAMI 2003; Picard 1976; Dinic 1970",
+        "optimal latency on any graph where no memory limit binds",
+    ),
+    SolverInfo(
+        "dp",
+        "solver",
+        "solvers.dp",
+        "Kang et al., Neurosurgeon, ASPLOS 2017, for M tiers; Bellman 1957",
+        "optimal on chains, feasible on other graphs; both objectives, memory limits",
+    ),
+    SolverInfo(
+        "milp",
+        "solver",
+        "solvers.milp",
+        "HiGHS: Huangfu and Hall 2018; lazy rows: Benders 1962",
+        "optimal or feasible with its gap; both objectives, memory limits",
+    ),
+    SolverInfo(
+        "exhaustive",
+        "solver",
+        "solvers.exhaustive",
+        "enumeration, the reference",
+        "optimal on small graphs; refuses others",
+    ),
+    SolverInfo("edge-only", "baseline", "baselines.edge_only", "LMOS §5.4.2", "everything on the first tier"),
+    SolverInfo(
+        "cloud-only",
+        "baseline",
+        "baselines.cloud_only",
+        "LMOS §5.4.3; AUTO-SPLIT §5.3 (CLOUD16)",
+        "everything on the last tier",
+    ),
+    SolverInfo(
+        "neurosurgeon",
+        "baseline",
+        "baselines.neurosurgeon",
+        "Kang et al., ASPLOS 2017; AUTO-SPLIT §5.3",
+        "best single split point of the execution order, first and last tier only",
+    ),
+    SolverInfo(
+        "dads",
+        "baseline",
+        "baselines.dads",
+        "Hu et al., INFOCOM 2019; AUTO-SPLIT §2.2",
+        "minimum cut between first and last tier; give it the unoptimised graph (import --no-optimise)",
+    ),
+    SolverInfo(
+        "qdmp",
+        "baseline",
+        "baselines.qdmp",
+        "Zhang et al., Towards Real-time Cooperative Deep Inference over the Cloud and Edge End Devices, IMWUT 2020; "
+        "AUTO-SPLIT §2.2",
+        "minimum cut between first and last tier; give it the optimised graph",
+    ),
+    SolverInfo(
+        "random-split",
+        "baseline",
+        "baselines.random_split",
+        "LMOS §5.4.4",
+        "split points drawn, seeded; any objective",
+    ),
+)
+
+
+def solve(
+    problem: Problem, solver: str = "auto", time_limit_s: float = DEFAULT_TIME_LIMIT_S, seed: int = 0
+) -> Solution:
+    """Plan with a solver or baseline.
+
+    Args:
+        problem: the problem.
+        solver: a name of `SOLVERS`.
+        time_limit_s: bound for solvers that search; they return the best plan so far with its gap.
+        seed: seed of baselines that draw.
+
+    Returns:
+        The answer; `OPTIMAL` is proven.
+
+    Raises:
+        ProblemError: there is no such solver, or it does not answer this kind of problem.
+    """
+    return solve_arrays(arrays_of(problem), solver, SolverOptions(time_limit_s, seed))
+
+
+def solve_arrays(arrays: ProblemArrays, solver: str, options: SolverOptions) -> Solution:
+    """As `solve`, for a problem that is in arrays already."""
+    answer: Solution = solver_module(solver).solve(arrays, options)
+    return answer
+
+
+def solver_module(name: str) -> ModuleType:
+    """The module of a solver or baseline, imported when first asked for.
+
+    Raises:
+        ProblemError: there is none of that name.
+    """
+    for info in SOLVERS:
+        if info.name == name:
+            return importlib.import_module(f"{__package__}.{info.module}")
+    known = ", ".join(info.name for info in SOLVERS)
+    raise ProblemError(f"no solver is called {name!r}; there are {known}", "--solver")

@@ -1,0 +1,111 @@
+"""Mixed-integer program by HiGHS, for memory limits and throughput.
+
+Papers: Huangfu and Hall, "Parallelizing the dual revised simplex method", 2018 (HiGHS); rows of the working set are
+added only when a placement breaks them (lazy constraints, as in Benders 1962).
+Complexity: exponential in the worst case; stops at the time limit.
+Guarantee: optimal where the re-evaluated plan meets the proven bound, else feasible with its gap.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tiersplit_core.cost.arrays import Ints, ProblemArrays
+from tiersplit_core.cost.latency import objective_s
+from tiersplit_core.cost.memory import exceeded_tiers
+from tiersplit_core.graph.working_set import live_bytes
+from tiersplit_core.planning.answer import infeasible, solution_of
+from tiersplit_core.planning.cut_model import CutModel
+from tiersplit_core.planning.feasibility import failing_constraint
+from tiersplit_core.planning.milp_model import MilpModel, MilpStatus
+from tiersplit_core.planning.options import SolverOptions
+from tiersplit_core.planning.solution import OPTIMAL_GAP, Solution
+from tiersplit_core.planning.split_points import best_split_points
+
+NAME = "milp"
+_SCALED_OBJECTIVE = 1e4
+"""Seconds are scaled so that the objective is about this: HiGHS stops at an absolute gap of 1e-6."""
+
+
+@dataclass
+class _Search:
+    """The best placement so far and what is proven."""
+
+    arrays: ProblemArrays
+    tiers: Ints | None = None
+    upper_s: float = np.inf
+    lower_s: float = 0.0
+    steps: set[tuple[int, int]] = field(default_factory=set)
+
+    def offer(self, tiers: Ints) -> bool:
+        """Whether a placement fits; the best one is kept."""
+        if self.arrays.limited and exceeded_tiers(self.arrays, tiers):
+            return False
+        found = objective_s(self.arrays, tiers)
+        if found < self.upper_s:
+            self.tiers, self.upper_s = tiers, found
+        return True
+
+    @property
+    def done(self) -> bool:
+        return self.upper_s - self.lower_s <= OPTIMAL_GAP / 10 * self.upper_s
+
+
+def solve(arrays: ProblemArrays, options: SolverOptions) -> Solution:
+    """The best plan within the time limit, with its gap."""
+    deadline = options.clock() + options.time_limit_s
+    search = _start(arrays)
+    if not search.done and not _run(search, options, deadline):
+        return infeasible(NAME, failing_constraint(arrays))
+    if search.tiers is None:
+        return infeasible(NAME, f"nothing found within {options.time_limit_s} s: {failing_constraint(arrays)}")
+    return solution_of(arrays, search.tiers, NAME, min(search.lower_s, search.upper_s))
+
+
+def _start(arrays: ProblemArrays) -> _Search:
+    """Placements along the execution order, and the bound that the minimum cut gives."""
+    search = _Search(arrays)
+    along = best_split_points(arrays)
+    if along is not None:
+        search.offer(along)
+    if not arrays.throughput:
+        cut = CutModel(arrays).solve(arrays)
+        search.lower_s = cut.lower_s
+        search.offer(cut.tiers)
+    return search
+
+
+def _run(search: _Search, options: SolverOptions, deadline: float) -> bool:
+    """Solve, and add the rows that the answer breaks, until nothing is broken; False where nothing can fit."""
+    arrays = search.arrays
+    reference = search.upper_s if np.isfinite(search.upper_s) else float(arrays.seconds[:, 0].sum())
+    model = MilpModel(arrays, _SCALED_OBJECTIVE / reference if reference > 0 else 1.0)
+    while not search.done and options.clock() < deadline:
+        result = model.solve(deadline - options.clock())
+        if result.status is MilpStatus.INFEASIBLE:
+            search.lower_s = search.upper_s
+            return search.tiers is not None
+        search.lower_s = max(search.lower_s, result.lower_s)
+        if result.tiers is None:
+            break
+        if search.offer(result.tiers):
+            if result.status is MilpStatus.OPTIMAL:
+                break
+        else:
+            _add_broken(search, model, result.tiers)
+    return True
+
+
+def _add_broken(search: _Search, model: MilpModel, tiers: Ints) -> None:
+    """Add the rows that a placement breaks; where they are there already, rounding broke them: forbid the placement."""
+    arrays = search.arrays
+    fresh = False
+    for tier in exceeded_tiers(arrays, tiers):
+        live = live_bytes(tier, tiers, arrays.value_bytes, arrays.read_value, arrays.read_layer)
+        layer = int(np.flatnonzero(tiers == tier)[np.argmax(live)])
+        if (tier, layer) not in search.steps:
+            search.steps.add((tier, layer))
+            model.add_working_set(tier, layer)
+            fresh = True
+    if not fresh:
+        model.forbid(tiers)
