@@ -40,4 +40,4 @@ def explain(
         write_html(html, explanation)
         answer["files"] = {"png": str(png), "html": str(html)}
         say(f"picture: {png}\npage: {html}")
-    emit(answer, output, lambda: "\n".join(sentences(explanation)))
+    emit(answer, output, lambda: "\n".join(f"• {sentence}" for sentence in sentences(explanation)))

@@ -1,6 +1,7 @@
 """The explanation's pictures: split points, envelopes over bandwidth, regions of two bandwidths."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from tiersplit_cli.explain.sweep import Interval, Sweep
 from tiersplit_cli.explain.words import current_interval, plan_label
 from tiersplit_core.units import format_bandwidth, format_seconds
 
-_GRID = 280
+_GRID = 480
 _MAX_NAMED_LAYERS = 36
 
 
@@ -24,7 +25,8 @@ def picture(explanation: Explanation) -> Figure:
     links = len(explanation.sweeps)
     heights = [4.2, *[3.5] * links] + ([5.2] if explanation.regions else [])
     with look():
-        figure = new_figure(11.5, sum(heights))
+        figure = new_figure(11.5, sum(heights) + 0.5)
+        figure.suptitle(_headline(explanation), x=0.012, ha="left", fontsize=16, fontweight="bold")
         rows = np.atleast_1d(figure.subplots(len(heights), 1, height_ratios=heights))
         draw_splits(rows[0], explanation)
         for axes, sweep in zip(rows[1:], explanation.sweeps, strict=False):
@@ -32,6 +34,11 @@ def picture(explanation: Explanation) -> Figure:
         if explanation.regions:
             draw_regions(rows[-1], explanation)
     return figure
+
+
+def _headline(explanation: Explanation) -> str:
+    label = plan_label(explanation.arrays.problem, explanation.plan.tiers)
+    return f"Why {label}: {format_seconds(explanation.plan.objective_s)}, {explanation.solution.status.value}"
 
 
 def one(explanation: Explanation, which: str, sweep: Sweep | None = None) -> Figure:
@@ -67,9 +74,14 @@ def draw_splits(axes: Axes, explanation: Explanation) -> None:
         heights = np.array([_seconds_of(split, what) for split in splits])
         if heights.any():
             width, edge = (0.86, PAPER) if len(splits) <= 60 else (1.0, "none")
-            axes.bar(
-                positions, heights, width, bottom, color=fill, hatch=hatch, label=what, edgecolor=edge, linewidth=0.4
-            )
+            look_of: dict[str, Any] = {
+                "color": fill,
+                "hatch": hatch,
+                "hatchcolor": PAPER,
+                "edgecolor": edge,
+                "linewidth": 0.4,
+            }
+            axes.bar(positions, heights, width, bottom, label=what, **look_of)
             bottom += heights
     axes.set_ylim(0, ceiling)
     axes.set_xlim(-0.7, len(splits) - 0.3)
@@ -184,7 +196,9 @@ def _shown(explanation: Explanation, sweep: Sweep) -> tuple[float, float]:
     """The bandwidths worth showing: around the present one and every breakpoint."""
     now = explanation.arrays.problem.links[sweep.link].bandwidth_bps
     marks = [now, *sweep.breakpoints_bps]
-    return max(min(marks) / 6, now / RANGE), min(max(marks) * 6, now * RANGE)
+    low, high = min(marks) / 8, max(marks) * 8
+    wider = max(1.0, (100 * low / high) ** 0.5)
+    return max(low / wider, now / RANGE), min(high * wider, now * RANGE)
 
 
 def _mark_breakpoints(axes: Axes, explanation: Explanation, sweep: Sweep, shown: tuple[float, float]) -> None:
@@ -205,6 +219,7 @@ def _mark_breakpoints(axes: Axes, explanation: Explanation, sweep: Sweep, shown:
                 textcoords="offset points",
                 fontsize=9,
                 color=INK,
+                bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.0},
             )
             last = left.high_bps
     here = sweep.intervals[current_interval(explanation, sweep)]
@@ -246,7 +261,8 @@ def _name_intervals(axes: Axes, explanation: Explanation, seen: Sequence[Interva
 
 
 def _bandwidth_axis(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(LogLocator(numticks=9))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 2e3 * low else (1.0,), numticks=12))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bandwidth(value)))
 
@@ -274,7 +290,7 @@ def draw_regions(axes: Axes, explanation: Explanation) -> None:
     axes.set_yscale("log")
     axes.plot(first.bandwidth_bps, second.bandwidth_bps, "o", color=PAPER, markeredgecolor=ACCENT, markeredgewidth=2.5,
               markersize=10)  # fmt: skip
-    axes.annotate("now", (first.bandwidth_bps, second.bandwidth_bps), xytext=(9, 7), textcoords="offset points",
+    axes.annotate("now", (first.bandwidth_bps, second.bandwidth_bps), xytext=(10, -14), textcoords="offset points",
                   color=PAPER, fontweight="bold")  # fmt: skip
     _bandwidth_axis(axes)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bandwidth(value)))

@@ -15,7 +15,8 @@ ACCENT = "#b3261e"
 TIERS = ("#d9822b", "#2a9d8f", "#3b5ba5", "#8e5ea2", "#c0504d", "#6b7280")
 """Warm near the sensor, cool toward the cloud."""
 LINKS = ("#c9ced6", "#a9b1bc", "#8a94a1", "#6e7987", "#566170")
-REGIONS = ("#d9822b", "#2a9d8f", "#3b5ba5", "#c9a227", "#8e5ea2", "#5aa9e6", "#c0504d", "#6b7280")
+REGIONS = ("#6d3d91", "#2f7d4f", "#b5487f", "#8a6d1d", "#4a6fa5", "#9c4a2f", "#4d5b66", "#1f7a8c")
+"""For plans; none of them is a tier's colour. White text is legible on each."""
 
 _SETTINGS: Any = {
     "font.family": "DejaVu Sans",
@@ -51,7 +52,9 @@ def look() -> Iterator[None]:
 
 def new_figure(width_in: float, height_in: float) -> Figure:
     """A figure that belongs to no window system and no global state."""
-    return Figure(figsize=(width_in, height_in), layout="constrained")
+    figure = Figure(figsize=(width_in, height_in))
+    figure.set_layout_engine("constrained", h_pad=0.12, w_pad=0.12, hspace=0.03)
+    return figure
 
 
 def light_grid(axes: Axes, axis: Literal["both", "x", "y"] = "y") -> None:
