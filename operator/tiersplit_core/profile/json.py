@@ -25,7 +25,6 @@ def profile_to_json(profile: TierProfile) -> dict[str, Any]:
         "threads": profile.threads,
         "slowdown": profile.slowdown,
         "base_bytes": profile.base_bytes,
-        "overhead_s": profile.overhead_s,
         "machine": dict(profile.machine),
         "batches": [_batch_to_json(size, seen) for size, seen in sorted(profile.batches.items())],
     }
@@ -56,7 +55,6 @@ def profile_from_json(value: object, graph: LayerGraph | None = None, graph_dige
         batches=_batches(_member(top, "batches", "$"), graph),
         slowdown=_number(_member(top, "slowdown", "$"), "$.slowdown", positive=True),
         base_bytes=_integer(top.get("base_bytes", 0), "$.base_bytes", least=0),
-        overhead_s=_number(top.get("overhead_s", 0.0), "$.overhead_s"),
     )
     check_belongs(profile, graph_digest)
     return profile

@@ -34,7 +34,8 @@ class BatchProfile:
     Attributes:
         layers: seconds per layer name; fused kernels are attributed to their layers.
         whole: the whole model in one session.
-        segments: seconds per segment digest, as the segments run on a stage (its share of the frame work included).
+        segments: seconds per segment id, as the segments run on a stage; ids are derived from layers, so they name the
+            same segment on every surface of the graph.
         memory_bytes: high-water mark of resident memory over the idle runtime, weights included.
     """
 
@@ -57,7 +58,6 @@ class TierProfile:
         batches: what was seen per batch size.
         slowdown: the factor by which an emulated tier is slower than the machine; already contained in all seconds.
         base_bytes: resident memory of the idle runtime, before any segment is loaded.
-        overhead_s: seconds that every run of a segment or of the whole model costs besides its kernels.
     """
 
     tier: str
@@ -68,4 +68,3 @@ class TierProfile:
     batches: Mapping[int, BatchProfile]
     slowdown: float = 1.0
     base_bytes: int = 0
-    overhead_s: float = 0.0

@@ -22,13 +22,13 @@ def refine(graph: LayerGraph, profile: TierProfile, segments: Mapping[str, Seque
     Args:
         graph: the graph that was profiled.
         profile: a profile that contains segments.
-        segments: layer names per segment digest; no layer stands in two of them.
+        segments: layer names per segment id; no layer stands in two of them.
 
     Raises:
         ProfileError: a segment names a layer that the graph does not have, or that another segment has.
     """
     _check_segments(graph, segments)
-    measured = {digest: layers for digest, layers in segments.items() if _points(profile, digest)}
+    measured = {segment: layers for segment, layers in segments.items() if _points(profile, segment)}
     batches = {
         size: replace(seen, layers={**seen.layers, **_scaled(profile, size, measured)})
         for size, seen in profile.batches.items()
@@ -44,15 +44,15 @@ def disagreement(profile: TierProfile, segments: Mapping[str, Sequence[str]]) ->
     distances = [0.0]
     for seen in profile.batches.values():
         floor = _SMALL * seen.whole.median_s
-        for digest in segments.keys() & seen.segments.keys():
-            actual = seen.segments[digest].median_s
-            estimate = fsum(seen.layers[name].median_s for name in segments[digest])
+        for segment in segments.keys() & seen.segments.keys():
+            actual = seen.segments[segment].median_s
+            estimate = fsum(seen.layers[name].median_s for name in segments[segment])
             distances.append(abs(estimate - actual) / max(actual, floor, 1e-12))
     return max(distances)
 
 
 def merge_segments(profile: TierProfile, measured: Mapping[int, Mapping[str, Timing]]) -> TierProfile:
-    """Add segment timings (per batch size, per segment digest) to a profile; newer ones replace older ones.
+    """Add segment timings (per batch size, per segment id) to a profile; newer ones replace older ones.
 
     Batch sizes that the profile does not have yet are added with interpolated layers.
     """
@@ -66,8 +66,8 @@ def merge_segments(profile: TierProfile, measured: Mapping[int, Mapping[str, Tim
 def _scaled(profile: TierProfile, batch: int, segments: Mapping[str, Sequence[str]]) -> dict[str, Timing]:
     seen = profile.batches[batch]
     found: dict[str, Timing] = {}
-    for digest, layers in segments.items():
-        found |= _scale_one(seen, layers, timing_at(_points(profile, digest), batch))
+    for segment, layers in segments.items():
+        found |= _scale_one(seen, layers, timing_at(_points(profile, segment), batch))
     return found
 
 
@@ -83,16 +83,16 @@ def _scale_one(seen: BatchProfile, layers: Sequence[str], target: Timing) -> dic
     }
 
 
-def _points(profile: TierProfile, digest: str) -> dict[int, Timing]:
-    return {size: seen.segments[digest] for size, seen in profile.batches.items() if digest in seen.segments}
+def _points(profile: TierProfile, segment: str) -> dict[int, Timing]:
+    return {size: seen.segments[segment] for size, seen in profile.batches.items() if segment in seen.segments}
 
 
 def _check_segments(graph: LayerGraph, segments: Mapping[str, Sequence[str]]) -> None:
     owner: dict[str, str] = {}
-    for digest, layers in segments.items():
+    for segment, layers in segments.items():
         for i, name in enumerate(layers):
-            path = f"segments[{digest}].layers[{i}]"
+            path = f"segments[{segment}].layers[{i}]"
             if name not in graph.index:
                 raise ProfileError(f"the graph has no layer {name!r}", path)
-            if owner.setdefault(name, digest) != digest:
+            if owner.setdefault(name, segment) != segment:
                 raise ProfileError(f"{name!r} stands in segment {owner[name]} already", path)

@@ -1,0 +1,106 @@
+"""What a measuring process is asked and what it answers: plain values that travel as one line of JSON each."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One ONNX file that is run.
+
+    Attributes:
+        name: what it is called in the answer.
+        path: the file.
+        inputs: tensors it reads, from the job's values or from programs before it.
+        outputs: tensors it computes.
+    """
+
+    name: str
+    path: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One measurement: programs that run one after another, many times, in a process of their own.
+
+    Attributes:
+        programs: in running order.
+        values: safetensors file with the tensors that the programs need from outside, at the batch size.
+        threads: intra-op threads.
+        budget_s: seconds of running after which no further run begins, once `min_runs` are done.
+        min_runs: runs that are counted at least.
+        max_runs: runs that are counted at most.
+        slowdown: the factor of an emulated tier: after t seconds of a program (slowdown − 1)·t more are waited, as a
+            stage does it.
+        kernels: whether the first program is then run again under ONNX Runtime's profiler.
+        keep: tensors to be written to `kept`, a safetensors file.
+        kept: where they are written; empty where nothing is kept.
+    """
+
+    programs: tuple[Program, ...]
+    values: str
+    threads: int
+    budget_s: float
+    min_runs: int = 5
+    max_runs: int = 200
+    slowdown: float = 1.0
+    kernels: bool = False
+    keep: tuple[str, ...] = ()
+    kept: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The job that `to_json` wrote."""
+        programs = tuple(
+            Program(p["name"], p["path"], tuple(p["inputs"]), tuple(p["outputs"])) for p in value["programs"]
+        )
+        return cls(**{**value, "programs": programs, "keep": tuple(value["keep"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One kernel of the profiled program: its layer (None: unknown) and its seconds in each run."""
+
+    layer: str | None
+    seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was seen.
+
+    Attributes:
+        seconds: per program, its seconds in each run.
+        idle_bytes: resident memory of the runtime alone.
+        base_bytes: the same with the input values.
+        loaded_bytes: resident memory with all programs loaded.
+        load_peak_bytes: high-water mark while they were loaded.
+        peak_bytes: high-water mark while they ran.
+        kernels: of the profiled program.
+    """
+
+    seconds: Mapping[str, tuple[float, ...]]
+    idle_bytes: int
+    base_bytes: int
+    loaded_bytes: int
+    load_peak_bytes: int
+    peak_bytes: int
+    kernels: tuple[Kernel, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The answer that `to_json` wrote."""
+        kernels = tuple(Kernel(k["layer"], tuple(k["seconds"])) for k in value["kernels"])
+        seconds = {name: tuple(found) for name, found in value["seconds"].items()}
+        return cls(**{**value, "seconds": seconds, "kernels": kernels})

@@ -1,0 +1,94 @@
+"""Measuring segments as they will run: a session each, one after another, the values handed on between them."""
+
+import tempfile
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from tiersplit_bundle.bundle import Bundle, BundleSegment
+from tiersplit_core.errors import BundleError
+from tiersplit_core.profile.layers import Timing
+from tiersplit_stage.measure.job import Job, Program
+from tiersplit_stage.measure.process import run_job
+from tiersplit_stage.measure.settings import Say, Settings, write_inputs
+from tiersplit_stage.measure.timings import timing_of
+
+
+def measure_segments(
+    bundle: Bundle, settings: Settings, say: Say, ids: Collection[str] | None = None
+) -> dict[int, dict[str, Timing]]:
+    """Seconds per segment at each batch size.
+
+    All sessions live in one process and run in turn, so that a segment finds the caches as its neighbours leave them.
+    An emulated tier waits after each segment as a stage does, so the seconds contain how exactly the system waits.
+
+    Args:
+        bundle: holds the segments' files.
+        settings: how to measure.
+        say: told after each batch size.
+        ids: which segments; None: all. Others run too where these need what they compute.
+
+    Raises:
+        BundleError: a segment is missing, or what it reads is computed nowhere.
+        OperationError: the measuring process failed.
+    """
+    chain = running_order(bundle, ids)
+    wanted = {segment.id for segment in chain} if ids is None else set(ids)
+    found: dict[int, dict[str, Timing]] = {}
+    for batch in sorted(set(settings.batches)):
+        seconds = _run_chain(bundle, chain, settings, batch)
+        found[batch] = {name: timing_of(taken) for name, taken in seconds.items() if name in wanted}
+        say(f"segments at batch {batch}")
+    return found
+
+
+def running_order(bundle: Bundle, ids: Collection[str] | None = None) -> tuple[BundleSegment, ...]:
+    """The segments `ids` (None: all) and those that compute what they read, each after its sources.
+
+    Raises:
+        BundleError: a segment is missing, or what it reads is computed nowhere.
+    """
+    known = {segment.id: segment for segment in bundle.segments}
+    for name in ids or ():
+        if name not in known:
+            raise BundleError(f"the bundle has no segment {name!r}; cut it with `tiersplit materialise`", "segments")
+    wanted = list(known.values()) if ids is None else [known[name] for name in known if name in set(ids)]
+    if not wanted:
+        raise BundleError("the bundle has no segments; cut them with `tiersplit materialise`", "segments")
+    available = {spec.name for spec in bundle.graph.inputs}
+    return tuple(_ordered(wanted, list(known.values()), available))
+
+
+def _ordered(
+    wanted: Sequence[BundleSegment], known: Sequence[BundleSegment], available: set[str]
+) -> list[BundleSegment]:
+    """Run what can run, wanted ones first; take a helper only where no wanted one can."""
+    order: list[BundleSegment] = []
+    waiting = list(wanted)
+    while waiting:
+        ready = _first_ready(waiting, available)
+        helpers = [segment for segment in known if segment not in order and not available.issuperset(segment.outputs)]
+        ready = ready or _first_ready(helpers, available)
+        if ready is None:
+            missing = sorted(set(waiting[0].inputs) - available)[0]
+            raise BundleError(f"no segment of the bundle computes {missing!r}", f"segment {waiting[0].id}")
+        order.append(ready)
+        available |= set(ready.outputs)
+        waiting = [segment for segment in waiting if segment != ready]
+    return order
+
+
+def _first_ready(segments: Sequence[BundleSegment], available: set[str]) -> BundleSegment | None:
+    return next((segment for segment in segments if available.issuperset(segment.inputs)), None)
+
+
+def _run_chain(
+    bundle: Bundle, chain: Sequence[BundleSegment], settings: Settings, batch: int
+) -> dict[str, tuple[float, ...]]:
+    programs = tuple(
+        Program(segment.id, str(bundle.segment_path(segment)), segment.inputs, segment.outputs) for segment in chain
+    )
+    with tempfile.TemporaryDirectory(prefix="tiersplit-measure-") as work:
+        values = Path(work) / "inputs.safetensors"
+        write_inputs(bundle, batch, values)
+        job = Job(programs, str(values), settings.threads, settings.budget_s, slowdown=settings.slowdown)
+        return dict(run_job(job, settings.timeout_s * settings.slowdown).seconds)
