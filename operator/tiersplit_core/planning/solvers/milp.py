@@ -48,7 +48,7 @@ class _Search:
 
     @property
     def done(self) -> bool:
-        return self.upper_s - self.lower_s <= OPTIMAL_GAP / 10 * self.upper_s
+        return self.tiers is not None and self.upper_s - self.lower_s <= OPTIMAL_GAP / 10 * self.upper_s
 
 
 def solve(arrays: ProblemArrays, options: SolverOptions) -> Solution:
