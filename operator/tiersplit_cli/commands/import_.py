@@ -1,0 +1,70 @@
+"""`tiersplit import`: from a model to a bundle."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tiersplit_cli.output import Format, OutputOption, emit, say, stderr
+from tiersplit_core.errors import ModelError
+from tiersplit_core.units import format_bytes
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("import")(import_)
+
+
+def import_(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command line
+    source: Annotated[str, typer.Argument(help="module:callable, a .pt2 file or an .onnx file.")],
+    bundle: Annotated[Path | None, typer.Option("--bundle", "-b", help="Where it goes; default NAME.bundle.")] = None,
+    name: Annotated[str | None, typer.Option(help="What the model is called.")] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="input:FP32:-1x3x224x224, once per input.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="safetensors or a state dict for the factory's module.")] = None,
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="Untrained weights are fine.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of random weights and of the golden input.")] = 0,
+    wire_datatype: Annotated[str, typer.Option(help="FP32, or UINT8: a camera's bytes travel.")] = "FP32",
+    mean: Annotated[str | None, typer.Option(help="Per channel, of the range 0 to 1, with UINT8.")] = None,
+    std: Annotated[str | None, typer.Option(help="Per channel, of the range 0 to 1, with UINT8.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help=".npz file with samples in `x`.")] = None,
+    samples: Annotated[int, typer.Option(min=1, max=4096, help="How many of them are used.")] = 128,
+    optimise: Annotated[bool, typer.Option("--optimise/--no-optimise", help="Fold norms, join activations.")] = True,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Import a PyTorch or ONNX model into a bundle."""
+    from tiersplit_import.options import ImportOptions, parse_input, parse_numbers  # noqa: PLC0415 - loads torch
+    from tiersplit_import.pipeline import default_name, import_model  # noqa: PLC0415 - loads torch
+
+    if wire_datatype not in {"FP32", "UINT8"}:
+        raise ModelError(f"{wire_datatype!r} is no wire datatype; write FP32 or UINT8", "--wire-datatype")
+    options = ImportOptions(
+        name=name,
+        inputs=tuple(parse_input(text) for text in inputs or ()),
+        wire_uint8=wire_datatype == "UINT8",
+        mean=None if mean is None else parse_numbers(mean, "--mean"),
+        std=None if std is None else parse_numbers(std, "--std"),
+        weights=weights,
+        random_weights=random_weights,
+        seed=seed,
+        optimise=optimise,
+        calibration=calibration,
+        samples=samples,
+    )
+    path = bundle or Path(f"{name or default_name(source)}.bundle")
+    with stderr.status("importing") as status:
+        made = import_model(source, path, options, lambda text: status.update(f"{source}: {text}"))
+    for warning in made.warnings:
+        say(f"[yellow]warning:[/yellow] {warning}")
+    found = made.to_json()
+    emit(found, output, lambda: _text(found))
+
+
+def _text(found: dict[str, object]) -> str:
+    return (
+        f"{found['name']}: {found['layers']} layers, {found['parameters']:,} parameters, {found['macs']:,} "
+        f"multiply-accumulates, {format_bytes(float(str(found['weight_bytes'])))} of weights\n"
+        f"largest difference to the original: {found['max_abs_difference']:.3g}\n"
+        f"bundle: {found['bundle']} ({found['digest']})"
+    )

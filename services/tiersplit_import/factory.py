@@ -1,0 +1,148 @@
+"""Loading torch modules: from a factory, with weights from a file; nothing is ever unpickled."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tiersplit_core.errors import ModelError
+from tiersplit_core.graph.ir import TensorSpec
+from tiersplit_import.options import ImportOptions
+
+_SHOWN_KEYS = 5
+
+
+def find_factory(text: str) -> Callable[..., Any]:
+    """The callable that `module:callable` names; the working directory counts.
+
+    Raises:
+        ModelError: there is no such module or callable.
+    """
+    module_name, _, path = text.partition(":")
+    if not module_name or not path:
+        raise ModelError("write MODULE:CALLABLE, as in torchvision.models:resnet50", text)
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:
+        raise ModelError(f"the module {module_name!r} cannot be imported: {error}", text) from error
+    for part in path.split("."):
+        if not hasattr(found, part):
+            raise ModelError(f"{module_name!r} has no {path!r}", text)
+        found = getattr(found, part)
+    if not callable(found):
+        raise ModelError(f"{path!r} is a {type(found).__name__}, not a callable that returns a module", text)
+    return found  # type: ignore[no-any-return]
+
+
+def is_torchvision(factory: Callable[..., Any]) -> bool:
+    """Whether the factory is torchvision's own: called without weights, it returns random ones."""
+    return (getattr(factory, "__module__", None) or "").split(".")[0] == "torchvision"
+
+
+def load_module(text: str, options: ImportOptions) -> nn.Module:
+    """The module that the factory returns, in eval mode.
+
+    Raises:
+        ModelError: the factory fails or returns something else, its weights would be random without anybody having
+            asked for it, or the weights of a file do not fit.
+    """
+    factory = find_factory(text)
+    if is_torchvision(factory) and options.weights is None and not options.random_weights:
+        raise ModelError("this factory has no trained weights; give --weights FILE, or --random-weights", text)
+    torch.manual_seed(options.seed)
+    module = _call(factory, text)
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"the factory returned a {type(module).__name__}, not a torch.nn.Module", text)
+    if options.weights is not None:
+        load_weights(module, options.weights)
+    elif options.random_weights:
+        randomise_zeros(module)
+    return module.eval().requires_grad_(False)
+
+
+def _call(factory: Callable[..., Any], text: str) -> Any:
+    # Without this, torchvision's segmentation models fetch a trained backbone over the network.
+    offline = {"weights": None, "weights_backbone": None}
+    wanted = inspect.signature(factory).parameters if is_torchvision(factory) else {}
+    try:
+        return factory(**{key: value for key, value in offline.items() if key in wanted})
+    except Exception as error:
+        raise ModelError(f"the factory raised {type(error).__name__}: {error}", text) from error
+
+
+def randomise_zeros(module: nn.Module) -> None:
+    """Give matrices that start as zeros (such as vit's head) small random numbers: zeros would hide every mistake."""
+    for parameter in module.parameters():
+        if parameter.ndim >= 2 and not bool(torch.any(parameter)):
+            nn.init.normal_(parameter, std=0.02)
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Load a safetensors file or a `weights_only` state dict into `module`.
+
+    Raises:
+        ModelError: the file cannot be read, or keys are missing, unexpected or of another shape.
+    """
+    given = read_state(path)
+    wanted = module.state_dict()
+    lists = {
+        "missing": [key for key in wanted if key not in given and not key.endswith("num_batches_tracked")],
+        "unexpected": [key for key in given if key not in wanted],
+        "of another shape": [k for k, v in given.items() if k in wanted and v.shape != wanted[k].shape],
+    }
+    wrong = [f"{what}: {_shown(keys)}" for what, keys in lists.items() if keys]
+    if wrong:
+        raise ModelError("the weights do not fit the module; " + "; ".join(wrong), str(path))
+    module.load_state_dict(dict(given), strict=False)
+
+
+def _shown(keys: list[str]) -> str:
+    more = f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else ""
+    return ", ".join(keys[:_SHOWN_KEYS]) + more
+
+
+def read_state(path: Path) -> Mapping[str, torch.Tensor]:
+    """Tensors by name from a safetensors file or a state dict; errors as `load_weights`."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file  # noqa: PLC0415 - the other format does not need it
+
+            found: Any = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ModelError(f"the weights cannot be read (safetensors or a state dict): {error}", str(path)) from error
+    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
+        found = found["state_dict"]
+    if not isinstance(found, Mapping) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        raise ModelError("expected a state dict: tensors by name", str(path))
+    return found
+
+
+def default_inputs(text: str) -> tuple[TensorSpec, ...]:
+    """The one image that torchvision's models take, at the size that their weights were trained for.
+
+    Raises:
+        ModelError: the factory is not torchvision's, so nobody but its author knows.
+    """
+    factory = find_factory(text)
+    if not is_torchvision(factory):
+        raise ModelError("describe the model's inputs, as in --input input:FP32:-1x3x224x224", text)
+    size = 224
+    try:
+        from torchvision.models import get_model_weights  # noqa: PLC0415 - torchvision loads slowly
+
+        transforms = next(iter(get_model_weights(factory))).transforms()
+        sizes = getattr(transforms, "crop_size", None) or transforms.resize_size
+        size = int(sizes[0])
+    except (ValueError, TypeError, AttributeError, StopIteration):
+        pass
+    return (TensorSpec("input", "float32", (1, 3, size, size)),)
