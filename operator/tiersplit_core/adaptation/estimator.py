@@ -72,7 +72,7 @@ class LinkEstimator:
 
     bandwidth_bps: float
     latency_s: float
-    lost_threshold: int = 2
+    lost_threshold: int = 1
     _information: Vector = field(init=False)
     _evidence: Vector = field(init=False)
     _prior: Vector = field(init=False)

@@ -106,7 +106,7 @@ def test_whatever_is_seen_the_estimate_stays_finite_and_admissible(samples: list
 
 
 def test_lost_transmissions_bring_a_link_down_and_one_that_arrives_brings_it_back() -> None:
-    estimator = LinkEstimator(1e7, 0.01)
+    estimator = LinkEstimator(1e7, 0.01, lost_threshold=2)
     lost = LinkSample(1000, 5.0, lost=True)
     estimator.observe(lost)
     assert not estimator.estimate.down
