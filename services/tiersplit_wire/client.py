@@ -80,7 +80,7 @@ class InferenceClient:
 
     def __init__(self, address: str) -> None:
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
-        self._stub = rpc.GRPCInferenceServiceStub(self._channel)
+        self._stub = rpc.GRPCInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def infer(
         self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str] = (), timeout_s: float = 60.0
@@ -109,9 +109,12 @@ class InferenceClient:
             TiersplitError: the head does not answer or does not serve `model`.
         """
         try:
-            return self._stub.ModelMetadata(pb.ModelMetadataRequest(name=model), timeout=timeout_s)
+            found: pb.ModelMetadataResponse = self._stub.ModelMetadata(
+                pb.ModelMetadataRequest(name=model), timeout=timeout_s
+            )
         except grpc.RpcError as error:
             raise error_of(error) from error
+        return found
 
     def server_name(self, timeout_s: float = 10.0) -> str:
         """The deployment that the head serves.
@@ -149,7 +152,7 @@ class AsyncInferenceClient:
 
     def __init__(self, address: str) -> None:
         self._channel = open_channel(address)
-        self._stub = rpc.GRPCInferenceServiceStub(self._channel)
+        self._stub = rpc.GRPCInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def infer(
         self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str] = (), timeout_s: float = 60.0

@@ -1,0 +1,154 @@
+"""What the compute thread does for one request: decode what is needed, run segments, encode what travels on."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tiersplit_core.errors import FrameError
+from tiersplit_stage.plans import SegmentInfo, StagePlan
+from tiersplit_stage.pool import SegmentPool, to_ort
+from tiersplit_wire.convert import array_to_proto, check_proto, proto_to_array
+from tiersplit_wire.v1 import activation_pb2 as pb
+
+Value = NDArray[Any] | pb.Tensor
+"""A tensor that a request brings: decoded, or as it came over the wire."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one stage made of a request.
+
+    Attributes:
+        outputs: the model's outputs that were computed here, by tensor name.
+        forward: serialised `UpstreamFrame` for the next tier; None where the plan ends here.
+        compute_s: seconds in segments.
+        codec_s: seconds spent on decoding and encoding.
+        segments: seconds per segment id.
+    """
+
+    outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
+    forward: bytes | None = None
+    compute_s: float = 0.0
+    codec_s: float = 0.0
+    segments: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request at one stage.
+
+    Attributes:
+        request_id: 16 bytes.
+        plan: the plan that runs it.
+        position: the segment that comes next.
+        values: every tensor that came with it.
+        rows: batch size.
+        deadline: monotonic second; None: none.
+        admitted: the bounded queue let it in before.
+    """
+
+    request_id: bytes
+    plan: StagePlan
+    position: int
+    values: Mapping[str, Value]
+    rows: int
+    deadline: float | None
+    admitted: bool = False
+
+
+def check_values(job: Job) -> None:
+    """Refuse a request that lacks a tensor which the rest of its plan reads, or whose tensors are malformed.
+
+    Raises:
+        FrameError: names the tensor.
+    """
+    missing = sorted(job.plan.needed_from(job.position) - set(job.values))
+    if missing:
+        raise FrameError(f"the plan needs {missing[0]!r} from segment {job.position} on", "activations.tensors")
+    for value in job.values.values():
+        if isinstance(value, pb.Tensor):
+            check_proto(value)
+
+
+def execute(pool: SegmentPool, job: Job, slowdown: float) -> Outcome:
+    """Run this tier's segments of `job`.
+
+    Args:
+        pool: holds the sessions.
+        job: the request; `check_values` has passed.
+        slowdown: emulates a slower tier: after t seconds of a segment, (slowdown − 1)·t more are waited.
+
+    Raises:
+        FrameError: a tensor cannot be decoded.
+        OperationError: a segment failed.
+    """
+    outcome = Outcome()
+    own = job.plan.own(job.position)
+    mine = [job.plan.segments[i] for i in own]
+    started = time.perf_counter()
+    live: dict[str, Any] = {name: to_ort(_array(job.values[name])) for name in _reads(mine)}
+    outcome.codec_s = time.perf_counter() - started
+    for segment in mine:
+        live.update(_timed(pool, segment, live, outcome, slowdown))
+    started = time.perf_counter()
+    computed = {name for segment in mine for name in segment.outputs}
+    outcome.outputs = {name: live[name].numpy() for name in computed & job.plan.outputs}
+    if own.stop < len(job.plan.segments):
+        outcome.forward = _forward(job, own.stop, {name: live[name] for name in computed})
+    outcome.codec_s += time.perf_counter() - started
+    return outcome
+
+
+def relay(job: Job) -> Outcome:
+    """The frame for the next tier from one that runs nothing of the plan: tensors pass as they came."""
+    return Outcome(forward=_forward(job, job.position, {}))
+
+
+def _forward(job: Job, position: int, computed: Mapping[str, Any]) -> bytes:
+    frame = pb.UpstreamFrame()
+    sent = frame.activations
+    sent.request_id, sent.plan = job.request_id, job.plan.digest
+    sent.next_segment, sent.rows = position, job.rows
+    sent.remaining_us = remaining_us(job.deadline)
+    for name in sorted(job.plan.needed_from(position)):
+        value = computed[name].numpy() if name in computed else job.values[name]
+        if isinstance(value, pb.Tensor):
+            sent.tensors.append(value)
+        else:
+            sent.tensors.append(array_to_proto(name, value, *job.plan.crossing(name)))
+    return frame.SerializeToString()
+
+
+def remaining_us(deadline: float | None) -> int:
+    """Microseconds until `deadline` (at least 1); 0 where there is none."""
+    return 0 if deadline is None else max(1, int((deadline - time.monotonic()) * 1e6))
+
+
+def _timed(
+    pool: SegmentPool, segment: SegmentInfo, live: Mapping[str, Any], outcome: Outcome, slowdown: float
+) -> dict[str, Any]:
+    started = time.perf_counter()
+    found = pool.run(segment, live)
+    seconds = time.perf_counter() - started
+    if slowdown > 1.0:
+        time.sleep(seconds * (slowdown - 1.0))
+        seconds = time.perf_counter() - started
+    outcome.segments[segment.id] = seconds
+    outcome.compute_s += seconds
+    return found
+
+
+def _reads(segments: list[SegmentInfo]) -> list[str]:
+    computed: set[str] = set()
+    reads: dict[str, None] = {}
+    for segment in segments:
+        reads.update(dict.fromkeys(name for name in segment.inputs if name not in computed))
+        computed.update(segment.outputs)
+    return list(reads)
+
+
+def _array(value: Value) -> NDArray[Any]:
+    return proto_to_array(value) if isinstance(value, pb.Tensor) else value

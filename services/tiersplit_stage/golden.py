@@ -1,0 +1,83 @@
+"""The golden check: a plan may be selected once its stages have answered the golden request correctly, end to end."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from tiersplit_core.errors import BundleError, OperationError
+from tiersplit_stage.plans import StagePlan
+from tiersplit_stage.pool import BlobStore
+from tiersplit_wire.v1 import route_pb2 as pb
+
+_TOLERANCE = ((32, 1e-3), (16, 2e-2), (8, 0.3), (0, 1.0))
+_FLOOR = 1e-6
+
+
+class Golden:
+    """The golden request and its answer, by the names of the graph's tensors.
+
+    Args:
+        store: the bundle's blobs.
+        blobs: digests of safetensors files with keys `input/<name>` and `output/<name>`.
+        model: maps callers' names to tensor names.
+
+    Raises:
+        BundleError: a blob is missing, damaged, or lacks an input or output of the model.
+    """
+
+    def __init__(self, store: BlobStore, blobs: Iterable[str], model: pb.Model) -> None:
+        found: dict[str, NDArray[Any]] = {}
+        for digest in blobs:
+            found.update(load_file(store.path(digest)))
+        self.inputs = _named(found, "input", model.inputs)
+        self.outputs = _named(found, "output", model.outputs)
+        shape = next(iter(self.inputs.values())).shape
+        self.rows = shape[0] if shape else 1
+
+    def check(self, answers: Mapping[str, NDArray[Any]], plan: StagePlan) -> None:
+        """Compare a plan's answers with the golden ones.
+
+        Args:
+            answers: output arrays by tensor name.
+            plan: its coarsest crossing decides the tolerance.
+
+        Raises:
+            OperationError: an answer is missing, has another shape, is not finite or differs too much.
+        """
+        bits = min((bits for bits, _ in plan.crossings.values()), default=64)
+        tolerance = next(limit for least, limit in _TOLERANCE if bits >= least)
+        for name, expected in self.outputs.items():
+            got = answers.get(name)
+            if got is None or got.shape != expected.shape:
+                raise OperationError(
+                    f"golden answer: {name} has shape {None if got is None else got.shape}, not {expected.shape}"
+                )
+            error = _difference(got, expected)
+            if not error <= tolerance:
+                raise OperationError(
+                    f"golden answer: {name} differs by {error:.3g} of its norm, allowed is {tolerance:g}"
+                )
+
+
+def _difference(got: NDArray[Any], expected: NDArray[Any]) -> float:
+    if got.dtype.kind not in "fiub":
+        return 0.0 if np.array_equal(got, expected) else np.inf
+    real, wanted = got.astype(np.float64), expected.astype(np.float64)
+    return float(np.linalg.norm(real - wanted) / (np.linalg.norm(wanted) + _FLOOR))
+
+
+def _named(found: Mapping[str, NDArray[Any]], kind: str, tensors: Sequence[pb.ModelTensor]) -> dict[str, NDArray[Any]]:
+    named = {}
+    for tensor in tensors:
+        for name in (tensor.name, tensor.tensor):
+            if f"{kind}/{name}" in found:
+                named[tensor.tensor] = found[f"{kind}/{name}"]
+                break
+        else:
+            raise BundleError(f"the golden blobs have no {kind}/{tensor.name}", "route.golden_blobs")
+    if not named:
+        raise BundleError(f"the model has no {kind}", "route.model")
+    return named

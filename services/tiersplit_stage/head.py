@@ -1,0 +1,209 @@
+"""The head's side of a request: which plan runs it, and what happens when the way is lost underneath it."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tiersplit_core.errors import ExhaustedError, TiersplitError, UnavailableError
+from tiersplit_stage.execute import Job
+from tiersplit_stage.golden import Golden
+from tiersplit_stage.metrics import StageMetrics
+from tiersplit_stage.pipeline import Answer, Pipeline
+from tiersplit_stage.plans import StagePlan
+from tiersplit_wire.convert import proto_to_array
+from tiersplit_wire.failures import NotResidentError
+
+_MAX_ATTEMPTS = 8
+_GOLDEN_TIMEOUT_S = 30.0
+_GOLDEN_BACKOFF_S = (0.1, 2.0)
+
+
+@dataclass(slots=True)
+class Served:
+    """How many requests a plan has answered since start, and the seconds of those since the last report."""
+
+    answered: int = 0
+    failed: int = 0
+    recent: int = 0
+    recent_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeadAnswer:
+    """What a client gets: outputs by tensor name, the plan that ran and the seconds per tier."""
+
+    outputs: Mapping[str, NDArray[Any]]
+    plan: StagePlan
+    answer: Answer
+    total_s: float
+
+
+class Head:
+    """Binds each request to a plan and sees it through to exactly one answer.
+
+    Args:
+        pipeline: runs requests.
+        metrics: counts them.
+        max_in_flight: requests that are accepted at the same time.
+        patience_s: how long a request waits for a lost way to come back where no fallback exists.
+        changed: called when a plan became selectable or another one is used.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        metrics: StageMetrics,
+        max_in_flight: int,
+        changed: Callable[[], None],
+        patience_s: float = 5.0,
+    ) -> None:
+        self.plans: Mapping[str, StagePlan] = {}
+        self.selected = self.fallback = ""
+        self.active: str | None = None
+        self.verified: set[str] = set()
+        self.served: dict[str, Served] = {}
+        self.rerun = self.in_flight = 0
+        self.problems: dict[str, str] = {}
+        self._pipeline, self._metrics = pipeline, metrics
+        self._max_in_flight, self._patience_s, self._changed = max_in_flight, patience_s, changed
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request can be answered now."""
+        return any(self._passable(digest) for digest in (self.active, self.fallback) if digest)
+
+    def update(self, plans: Mapping[str, StagePlan], selected: str, fallback: str) -> None:
+        """Take what a route says; plans that are no longer there are not verified any more."""
+        self.plans, self.selected, self.fallback = plans, selected, fallback
+        self.verified &= set(plans)
+        self._reselect()
+
+    def distrust_remote(self) -> None:
+        """The stages after this one are other processes now: their plans must prove themselves again."""
+        self.verified = {digest for digest in self.verified if self.plans[digest].last_tier == 0}
+        self._changed()
+
+    async def infer(self, values: Mapping[str, NDArray[Any]], rows: int, deadline: float | None) -> HeadAnswer:
+        """Answer one request exactly once, whatever becomes of the links meanwhile.
+
+        Args:
+            values: the model's inputs by tensor name.
+            rows: batch size.
+            deadline: monotonic second; None: none.
+
+        Raises:
+            ExhaustedError: too many requests are in flight.
+            UnavailableError: no plan can serve it.
+            TiersplitError: it failed for another reason.
+        """
+        if self.in_flight >= self._max_in_flight:
+            raise ExhaustedError(f"{self.in_flight} requests are in flight; try again later")
+        self.in_flight += 1
+        began = time.monotonic()
+        plan = self._bind()
+        try:
+            for attempt in range(_MAX_ATTEMPTS):
+                job = Job(os.urandom(16), plan, 0, values, rows, deadline, admitted=attempt > 0)
+                try:
+                    return self._answered(plan, await self._pipeline.run(job), began)
+                except UnavailableError as error:
+                    plan = await self._next(plan, error, deadline)
+            raise UnavailableError(f"the request was lost {_MAX_ATTEMPTS} times on its way")
+        except TiersplitError:
+            self._count(plan.digest).failed += 1
+            raise
+        finally:
+            self.in_flight -= 1
+
+    def _bind(self) -> StagePlan:
+        for digest in (self.active, self.fallback):
+            if digest and self._passable(digest):
+                return self.plans[digest]
+        if self.active is not None and self.active in self.plans:
+            return self.plans[self.active]
+        reasons = "; ".join(sorted(set(self.problems.values()))[:3])
+        raise UnavailableError("no plan has answered its golden request yet" + (f": {reasons}" if reasons else ""))
+
+    async def _next(self, lost: StagePlan, error: UnavailableError, deadline: float | None) -> StagePlan:
+        """The plan with which a lost request runs again."""
+        self.rerun += 1
+        self._metrics.rerun()
+        if isinstance(error, NotResidentError):
+            self.verified.discard(lost.digest)
+            self._changed()
+        if self.fallback != lost.digest and self._passable(self.fallback):
+            return self.plans[self.fallback]
+        link = self._pipeline.link
+        patience = self._patience_s if deadline is None else min(self._patience_s, deadline - time.monotonic())
+        if isinstance(error, NotResidentError):
+            await asyncio.sleep(min(0.1, max(0.0, patience)))
+        if link is None or not await link.wait_usable(max(0.0, patience)):
+            raise UnavailableError(f"{error}; no plan can do without that way") from error
+        return self._bind()
+
+    def _passable(self, digest: str) -> bool:
+        if digest not in self.verified or digest not in self.plans:
+            return False
+        link = self._pipeline.link
+        return self.plans[digest].last_tier == 0 or (link is not None and link.usable)
+
+    def _answered(self, plan: StagePlan, answer: Answer, began: float) -> HeadAnswer:
+        outputs = {**answer.outputs, **{tensor.name: proto_to_array(tensor) for tensor in answer.remote}}
+        total = time.monotonic() - began
+        served = self._count(plan.digest)
+        served.answered += 1
+        served.recent += 1
+        served.recent_s += total
+        self._metrics.request(plan.digest, "OK", total)
+        return HeadAnswer(outputs, plan, answer, total)
+
+    def _count(self, digest: str) -> Served:
+        return self.served.setdefault(digest, Served())
+
+    def _reselect(self) -> None:
+        before = self.active
+        if self.selected in self.verified:
+            self.active = self.selected
+        elif self.active not in self.plans:
+            self.active = self.fallback if self.fallback in self.verified else None
+        if self.active != before:
+            self._metrics.active(self.active or "")
+        self._changed()
+
+    async def verify_all(self, golden: Golden) -> None:
+        """Run the golden request through every plan that has not answered it, until all have."""
+        backoff = _GOLDEN_BACKOFF_S[0]
+        while True:
+            waiting = [digest for digest in self._order() if digest not in self.verified]
+            done = [digest for digest in waiting if await self._verified(self.plans.get(digest), golden)]
+            backoff = _GOLDEN_BACKOFF_S[0] if done or not waiting else min(2 * backoff, _GOLDEN_BACKOFF_S[1])
+            await asyncio.sleep(backoff)
+
+    def _order(self) -> list[str]:
+        urgent = [digest for digest in (self.selected, self.fallback) if digest in self.plans]
+        return list(dict.fromkeys([*urgent, *self.plans]))
+
+    async def _verified(self, plan: StagePlan | None, golden: Golden) -> bool:
+        link = self._pipeline.link
+        if plan is None or (plan.last_tier > 0 and (link is None or not link.usable)):
+            return False
+        deadline = time.monotonic() + _GOLDEN_TIMEOUT_S
+        job = Job(os.urandom(16), plan, 0, golden.inputs, golden.rows, deadline, admitted=True)
+        try:
+            answer = await self._pipeline.run(job)
+            remote = {tensor.name: proto_to_array(tensor) for tensor in answer.remote}
+            golden.check({**answer.outputs, **remote}, plan)
+        except TiersplitError as error:
+            self.problems[plan.digest] = str(error)
+            return False
+        if self.plans.get(plan.digest) is not plan:
+            return False  # a newer route came meanwhile
+        self.problems.pop(plan.digest, None)
+        self.verified.add(plan.digest)
+        self._reselect()
+        return True

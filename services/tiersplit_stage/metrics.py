@@ -1,0 +1,61 @@
+"""What a stage tells Prometheus."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class StageMetrics:
+    """The metrics of one stage, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Histogram(
+            "tiersplit_request_seconds",
+            "Seconds of a request at this stage.",
+            ["plan", "code"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._segments = Histogram(
+            "tiersplit_segment_seconds",
+            "Seconds of one run of a segment.",
+            ["segment"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._rejected = Counter(
+            "tiersplit_rejected_total", "Requests that were refused.", ["code"], registry=self.registry
+        )
+        self._rerun = Counter("tiersplit_rerun_total", "Requests that ran again after a loss.", registry=self.registry)
+        self._plan = Info("tiersplit_plan", "The plan that this head uses.", registry=self.registry)
+
+    def request(self, plan: str, code: str, seconds: float) -> None:
+        """A request was answered (`code` OK) or failed."""
+        self._requests.labels(plan, code).observe(seconds)
+        if code in ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "UNAVAILABLE", "DEADLINE_EXCEEDED"):
+            self._rejected.labels(code).inc()
+
+    def segment(self, segment: str, seconds: float) -> None:
+        """A segment ran."""
+        self._segments.labels(segment).observe(seconds)
+
+    def rerun(self) -> None:
+        """A request runs again after a loss."""
+        self._rerun.inc()
+
+    def active(self, plan: str) -> None:
+        """The head uses another plan."""
+        self._plan.info({"digest": plan})
+
+    def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """A gauge that is read when Prometheus asks."""
+        Gauge(name, text, registry=self.registry).set_function(value)
+
+    def serve(self, address: str) -> str:
+        """Answer scrapes on `HOST:PORT` (port 0 picks one); returns the address."""
+        host, _, port = address.rpartition(":")
+        server, _ = start_http_server(int(port), host.strip("[]"), self.registry)
+        return f"{host}:{server.server_port}"

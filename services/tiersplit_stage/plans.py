@@ -1,0 +1,152 @@
+"""A route's plans as one tier sees them: what it runs, what it needs for that, what it hands on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tiersplit_core.errors import InputError
+from tiersplit_wire.v1 import route_pb2 as pb
+
+_PLAIN = (64, "raw")
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """One segment of a route.
+
+    Attributes:
+        id: its name.
+        blob: digest of its ONNX file.
+        weights: digests of the weight blobs that it reads.
+        inputs: tensors it reads.
+        outputs: tensors it computes that others need.
+    """
+
+    id: str
+    blob: str
+    weights: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """One plan, its segments in an order in which tiers never fall.
+
+    Attributes:
+        digest: names the plan.
+        segments: in running order.
+        tiers: position of each segment's tier in the route.
+        tier: position of this tier.
+        tier_names: names of all tiers of the route.
+        outputs: the model's output tensors.
+        crossings: bits and encoding per tensor that does not travel as it is.
+    """
+
+    digest: str
+    segments: tuple[SegmentInfo, ...]
+    tiers: tuple[int, ...]
+    tier: int
+    tier_names: tuple[str, ...]
+    outputs: frozenset[str]
+    crossings: Mapping[str, tuple[int, str]]
+
+    def own(self, position: int) -> range:
+        """Positions that this tier runs when a request arrives at `position`; empty where it only relays.
+
+        Raises:
+            InputError: `position` is outside the plan, or belongs to a tier before this one.
+        """
+        if not 0 <= position < len(self.segments) or self.tiers[position] < self.tier:
+            raise InputError(f"position {position} is not for tier {self.tier_names[self.tier]}", "next_segment")
+        end = position
+        while end < len(self.segments) and self.tiers[end] == self.tier:
+            end += 1
+        return range(position, end)
+
+    def needed_from(self, position: int) -> frozenset[str]:
+        """Tensors that segments at `position` and after read and do not compute themselves."""
+        needed: set[str] = set()
+        for segment in reversed(self.segments[position:]):
+            needed.difference_update(segment.outputs)
+            needed.update(segment.inputs)
+        return frozenset(needed)
+
+    def crossing(self, tensor: str) -> tuple[int, str]:
+        """Bits and encoding with which `tensor` travels."""
+        return self.crossings.get(tensor, _PLAIN)
+
+    @property
+    def own_segments(self) -> tuple[SegmentInfo, ...]:
+        """The segments of this tier."""
+        return tuple(seg for seg, tier in zip(self.segments, self.tiers, strict=True) if tier == self.tier)
+
+    @property
+    def last_tier(self) -> int:
+        """The last tier that runs anything."""
+        return max(self.tiers)
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Names of the tiers that run something, in order."""
+        return tuple(self.tier_names[tier] for tier in sorted(set(self.tiers)))
+
+
+def compile_plans(route: pb.Route, tier: str) -> dict[str, StagePlan]:
+    """The plans of `route` as `tier` sees them, by digest.
+
+    Raises:
+        InputError: the route is malformed; `path` names the field.
+    """
+    names = tuple(found.tier for found in route.tiers)
+    if tier not in names:
+        raise InputError(f"the route knows the tiers {', '.join(names)}, not {tier!r}", "route.tiers")
+    segments = {
+        found.id: SegmentInfo(found.id, found.blob, tuple(found.weights), tuple(found.inputs), tuple(found.outputs))
+        for found in route.segments
+    }
+    outputs = frozenset(found.tensor for found in route.model.outputs)
+    given = frozenset(found.tensor for found in route.model.inputs)
+    plans: dict[str, StagePlan] = {}
+    for i, plan in enumerate(route.plans):
+        path = f"route.plans[{i}]"
+        placed = _placed(plan, segments, names, path)
+        _check_order([info for info, _ in placed], given, outputs, path)
+        plans[plan.digest] = StagePlan(
+            plan.digest,
+            tuple(info for info, _ in placed),
+            tuple(place for _, place in placed),
+            names.index(tier),
+            names,
+            outputs,
+            {found.tensor: (found.bits or 64, found.encoding or "raw") for found in plan.crossings},
+        )
+    return plans
+
+
+def _placed(
+    plan: pb.RoutePlan, segments: Mapping[str, SegmentInfo], tiers: Sequence[str], path: str
+) -> list[tuple[SegmentInfo, int]]:
+    if not plan.segments:
+        raise InputError("a plan runs at least one segment", f"{path}.segments")
+    placed = []
+    for i, item in enumerate(plan.segments):
+        if item.segment not in segments:
+            raise InputError(f"the route has no segment {item.segment!r}", f"{path}.segments[{i}].segment")
+        if item.tier not in tiers:
+            raise InputError(f"the route has no tier {item.tier!r}", f"{path}.segments[{i}].tier")
+        placed.append((segments[item.segment], tiers.index(item.tier)))
+    # Tiers never fall along an edge, so ordering by tier (stable) keeps the order topological.
+    return sorted(placed, key=lambda pair: pair[1])
+
+
+def _check_order(segments: Sequence[SegmentInfo], given: frozenset[str], outputs: frozenset[str], path: str) -> None:
+    known = set(given)
+    for i, segment in enumerate(segments):
+        missing = sorted(set(segment.inputs) - known)
+        if missing:
+            raise InputError(
+                f"{segment.id} reads {missing[0]!r}, which nothing before it computes", f"{path}.segments[{i}]"
+            )
+        known.update(segment.outputs)
+    if not outputs <= known:
+        raise InputError(f"no segment computes the output {sorted(outputs - known)[0]!r}", f"{path}.segments")

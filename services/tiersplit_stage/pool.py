@@ -1,0 +1,118 @@
+"""The segments that are loaded: one ONNX Runtime session each, loaded and dropped while others run."""
+
+import gc
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from tiersplit_bundle.layout import blob_file, file_digest
+from tiersplit_core.errors import BundleError, OperationError
+from tiersplit_stage.plans import SegmentInfo
+from tiersplit_stage.sessions import open_session, release_unused
+
+
+class BlobStore:
+    """The blobs of a bundle by digest, each verified when it is first used."""
+
+    def __init__(self, bundle: Path) -> None:
+        self._bundle = bundle
+        self._verified: dict[str, int] = {}
+
+    def path(self, digest: str) -> Path:
+        """Where the blob lies, once its bytes are what its digest says.
+
+        Raises:
+            BundleError: the blob is missing, damaged, or `digest` is none.
+        """
+        path = blob_file(self._bundle, digest)
+        stamp = _stamp(path, digest)
+        if self._verified.get(digest) != stamp:
+            if file_digest(path) != digest:
+                raise BundleError("the blob's bytes are not what its digest says", digest)
+            self._verified[digest] = stamp
+        return path
+
+
+class SegmentPool:
+    """Loaded segments by the digest of their blob; safe to load in one thread while another runs."""
+
+    def __init__(self, store: BlobStore, threads: int) -> None:
+        self._store = store
+        self._threads = threads
+        self._sessions: dict[str, ort.InferenceSession] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def loaded(self) -> frozenset[str]:
+        """Digests of the blobs that have a session."""
+        return frozenset(self._sessions)
+
+    def load(self, segment: SegmentInfo) -> None:
+        """Make a session for `segment`; its weights stay memory-mapped from the bundle where ONNX Runtime allows.
+
+        Raises:
+            BundleError: a blob is missing or damaged.
+            OperationError: ONNX Runtime cannot load it.
+        """
+        if segment.blob in self._sessions:
+            return
+        for weight in segment.weights:
+            self._store.path(weight)
+        path = self._store.path(segment.blob)
+        try:
+            session = open_session(path, self._threads)
+        except Exception as error:  # ONNX Runtime raises a dozen kinds without a common base of its own
+            raise OperationError(f"segment {segment.id} cannot be loaded: {error}") from error
+        _check_names(session, segment)
+        with self._lock:
+            self._sessions = {**self._sessions, segment.blob: session}
+
+    def drop(self, blobs: Iterable[str]) -> None:
+        """Forget sessions and hand their memory back to the system at once."""
+        gone = set(blobs)
+        with self._lock:
+            self._sessions = {blob: session for blob, session in self._sessions.items() if blob not in gone}
+        gc.collect()
+        release_unused()
+
+    def run(self, segment: SegmentInfo, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Run one segment on `OrtValue`s; returns its outputs by name.
+
+        Raises:
+            OperationError: the segment is not loaded, or ONNX Runtime refuses the inputs.
+        """
+        session = self._sessions.get(segment.blob)
+        if session is None:
+            raise OperationError(f"segment {segment.id} is not loaded")
+        feed = {name: values[name] for name in segment.inputs}
+        try:
+            found = session.run_with_ort_values(list(segment.outputs), feed)
+        except Exception as error:  # as above
+            raise OperationError(f"segment {segment.id} failed: {error}") from error
+        return dict(zip(segment.outputs, found, strict=True))
+
+
+def to_ort(array: NDArray[Any]) -> Any:
+    """An `OrtValue` that reads the array's own memory."""
+    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+
+
+def _check_names(session: ort.InferenceSession, segment: SegmentInfo) -> None:
+    missing = set(segment.outputs) - {found.name for found in session.get_outputs()}
+    foreign = {found.name for found in session.get_inputs()} - set(segment.inputs)
+    if missing or foreign:
+        raise BundleError(
+            f"its ONNX file does not fit the route: {sorted(missing | foreign)[0]!r}", f"segment {segment.id}"
+        )
+
+
+def _stamp(path: Path, digest: str) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError as error:
+        raise BundleError(f"the blob cannot be read: {error.strerror}", digest) from error
