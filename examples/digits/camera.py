@@ -1,26 +1,37 @@
-"""The demo's client: a camera that sends a picture every so often, with Triton's stock gRPC client.
+"""The demo's client: a camera that sends a picture every so often.
 
 Every picture is sent once. Its latency counts from when it was due: a stall costs all pictures that waited behind it.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 IN_FLIGHT = 3
 """Pictures that may be on their way at one time; one that is due beyond them waits."""
-DEADLINE_S = 10.0
 RELATIVE, ABSOLUTE = 1e-3, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class TestSet:
+class Reply:
+    """What a head answers: to which request, the N logits, and the digest of the plan that computed them."""
+
+    request_id: str
+    logits: NDArray[np.float32]
+    plan: str
+
+
+Ask = Callable[[str, NDArray[np.uint8]], Awaitable[Reply]]
+"""Sends one picture (3×96×96 bytes) under a request id."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPictures:
     """The pictures to send, what they show, and what the whole network answers.
 
     Attributes:
@@ -67,15 +78,13 @@ class Camera:
     """Sends pictures to a head.
 
     Attributes:
-        client: an async client of the Open Inference Protocol, `tritonclient.grpc.aio`'s.
-        model: the model's name at the head.
+        ask: sends one picture to a head.
         pictures: what to send, again and again.
         answers: what came back so far, in order of arrival.
     """
 
-    client: Any
-    model: str
-    pictures: TestSet
+    ask: Ask
+    pictures: KnownPictures
     answers: list[Answer] = field(default_factory=list)
     sent: int = 0
     _began_s: float = field(default_factory=time.monotonic)
@@ -101,9 +110,9 @@ class Camera:
 
     async def _one(self, due_s: float, gate: asyncio.Semaphore | None) -> Answer:
         number, self.sent = self.sent, self.sent + 1
+        at = number % len(self.pictures.y)
         try:
-            reply = await self._infer(number)
-            answer = self._judge(number, due_s, reply)
+            answer = self._judge(number, due_s, await self.ask(str(number), self.pictures.x[at]))
         except Exception as error:
             answer = Answer(number, due_s, None, trouble=" ".join(str(error).split())[:200])
         finally:
@@ -112,23 +121,13 @@ class Camera:
         self.answers.append(answer)
         return answer
 
-    async def _infer(self, number: int) -> Any:
-        from tritonclient.grpc.aio import InferInput  # noqa: PLC0415 - it may not share a process with our own wire
-
-        picture = self.pictures.x[number % len(self.pictures.y)][None]
-        tensor = InferInput("pixels", list(picture.shape), "UINT8")
-        tensor.set_data_from_numpy(picture)
-        return await self.client.infer(self.model, [tensor], request_id=str(number), client_timeout=DEADLINE_S)
-
-    def _judge(self, number: int, due_s: float, reply: Any) -> Answer:
-        response, at = reply.get_response(), number % len(self.pictures.y)
-        latency_s = self.now_s() - due_s
-        if response.id != str(number):
-            return Answer(number, due_s, None, trouble=f"request {number} got the answer of {response.id!r}")
-        logits = reply.as_numpy(response.outputs[0].name)[0]
-        same = bool(np.allclose(logits, self.pictures.logits[at], RELATIVE, ABSOLUTE))
-        right = bool(logits.argmax() == self.pictures.y[at])
-        return Answer(number, due_s, latency_s, response.parameters["plan"].string_param, right, same)
+    def _judge(self, number: int, due_s: float, reply: Reply) -> Answer:
+        latency_s, at = self.now_s() - due_s, number % len(self.pictures.y)
+        if reply.request_id != str(number):
+            return Answer(number, due_s, None, trouble=f"request {number} got the answer of {reply.request_id!r}")
+        same = bool(np.allclose(reply.logits, self.pictures.logits[at], RELATIVE, ABSOLUTE))
+        right = bool(reply.logits.argmax() == self.pictures.y[at])
+        return Answer(number, due_s, latency_s, reply.plan, right, same)
 
 
 async def _until(stop: asyncio.Event, seconds: float) -> None:

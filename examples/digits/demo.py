@@ -12,12 +12,11 @@ import platform
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from examples.digits import store
-from examples.digits.camera import Camera, TestSet
+from examples.digits.camera import Camera, KnownPictures
 from examples.digits.compare import Effort, adapted, fixed_ways, measure_plans, oracle
 from examples.digits.deployment import Decision, DemoError, Deployment, PlanInfo, decisions_of, plans_of
 from examples.digits.play import Played, play
@@ -81,10 +80,10 @@ async def _train_process(screen: Screen) -> None:
         raise DemoError(f"the training ended with exit code {process.returncode}")
 
 
-def load_test_set() -> TestSet:
+def load_test_set() -> KnownPictures:
     """The pictures to send, with the undivided network's answers."""
     with np.load(store.folder() / store.TEST, allow_pickle=False) as arrays:
-        return TestSet(arrays["x"], arrays["y"], arrays["logits"])
+        return KnownPictures(arrays["x"], arrays["y"], arrays["logits"])
 
 
 async def deploy(screen: Screen) -> Deployment:
@@ -106,16 +105,17 @@ async def _observe(
     deployment: Deployment,
     steps: tuple[Step, ...],
     effort: Effort,
-    learnt: tuple[store.Training, TestSet],
+    learnt: tuple[store.Training, KnownPictures],
 ) -> Story:
-    from tritonclient.grpc.aio import InferenceServerClient  # noqa: PLC0415 - see camera.py
+    from examples.digits.stock import StockClient  # noqa: PLC0415 - its messages may not share a process with our own
 
     training, pictures = learnt
     plans = plans_of(await deployment.status(), TIERS)
-    client = InferenceServerClient(deployment.head)
+    client = StockClient(deployment.head, MODEL)
+    camera = Camera(client.ask, pictures)
     try:
-        played, camera, decisions = await _play(screen, deployment, client, pictures, steps, plans)
-        seen = await _compare(screen, deployment, Camera(client, MODEL, pictures), plans, steps, effort)
+        played, decisions = await _play(screen, deployment, camera, steps, plans)
+        seen = await _compare(screen, deployment, Camera(client.ask, pictures), plans, steps, effort)
     finally:
         await client.close()
     ways = fixed_ways(plans, seen, steps, TIERS)
@@ -137,13 +137,11 @@ async def _observe(
 async def _play(
     screen: Screen,
     deployment: Deployment,
-    client: Any,
-    pictures: TestSet,
+    camera: Camera,
     steps: tuple[Step, ...],
     plans: tuple[PlanInfo, ...],
-) -> tuple[tuple[Played, ...], Camera, tuple[Decision, ...]]:
+) -> tuple[tuple[Played, ...], tuple[Decision, ...]]:
     whole_s = sum(step.seconds for step in steps)
-    camera = Camera(client, MODEL, pictures)
     began = datetime.now().astimezone().timestamp()
 
     def heard(played: Played) -> None:
@@ -156,7 +154,7 @@ async def _play(
         decisions = decisions_of(await deployment.status(), began)
         for decision in decisions:
             screen.detail(f"[dim]{_when(decision, began)} {_label(decision.plan, plans)}: {decision.reason}[/]")
-    return played, camera, decisions
+    return played, decisions
 
 
 def _told(played: Played, plans: tuple[PlanInfo, ...]) -> str:

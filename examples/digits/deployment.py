@@ -153,11 +153,11 @@ async def _end(process: Process) -> None:
 def plans_of(status: Mapping[str, Any], tiers: Sequence[str]) -> tuple[PlanInfo, ...]:
     """The plans that a status lists."""
     return tuple(
-        PlanInfo(plan["digest"], {tier: int(plan["layers"].get(tier, 0)) for tier in tiers}) for plan in status["plans"]
+        PlanInfo(plan["digest"], {tier: int(plan["split"].get(tier, 0)) for tier in tiers}) for plan in status["plans"]
     )
 
 
 def decisions_of(status: Mapping[str, Any], since: float) -> tuple[Decision, ...]:
     """The history's entries after `since` (seconds since the epoch), oldest first."""
-    found = [Decision(float(entry["at"]), entry["plan"] or "", entry["reason"]) for entry in status["history"]]
+    found = [Decision(float(entry["time"]), entry["plan"] or "", entry["reason"]) for entry in status["history"]]
     return tuple(sorted((entry for entry in found if entry.at >= since), key=lambda entry: entry.at))

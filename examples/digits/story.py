@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from examples.digits.camera import Answer, TestSet, latencies
+from examples.digits.camera import Answer, KnownPictures, latencies
 from examples.digits.compare import Way
 from examples.digits.deployment import Decision, PlanInfo
 from examples.digits.play import Played
@@ -35,7 +35,7 @@ class Story:
 
     tiers: tuple[str, ...]
     training: Training
-    pictures: TestSet
+    pictures: KnownPictures
     plans: tuple[PlanInfo, ...]
     played: tuple[Played, ...]
     decisions: tuple[Decision, ...]
