@@ -39,7 +39,7 @@ class Settings:
 
 
 def write_inputs(bundle: Bundle, batch: int, path: Path) -> None:
-    """Write the golden inputs, repeated to `batch`, as a safetensors file; what golden data lacks is drawn at random."""
+    """Write the golden inputs, repeated to `batch`, as safetensors; what golden data lacks is drawn at random."""
     golden, _ = bundle.golden()
     save_file({spec.name: at_batch(_one_sample(spec, golden), spec, batch) for spec in bundle.graph.inputs}, str(path))
 

@@ -41,7 +41,7 @@ def measure_batches(bundle: Bundle, settings: Settings, measure: MeasureBatch, s
     seen: dict[int, BatchProfile] = {}
     idle = 0
     for batch in sorted(set(settings.batches)):
-        reason = _too_large(settings, seen, idle, batch)
+        reason = _too_large(settings, seen, batch)
         if reason:
             say(f"batch {batch} and above are left out: {reason}")
             break
@@ -79,10 +79,10 @@ def _measure_batch(bundle: Bundle, settings: Settings, batch: int, work: Path) -
     return BatchProfile(layers, whole, {}, answer.peak_bytes - answer.idle_bytes), answer.idle_bytes
 
 
-def _too_large(settings: Settings, seen: dict[int, BatchProfile], idle: int, batch: int) -> str:
+def _too_large(settings: Settings, seen: dict[int, BatchProfile], batch: int) -> str:
     if not seen:
         return ""
-    needed = idle + interpolate({size: float(found.memory_bytes) for size, found in seen.items()}, batch)
+    needed = interpolate({size: float(found.memory_bytes) for size, found in seen.items()}, batch)
     free = psutil.virtual_memory().available
     if settings.memory_bytes is not None and needed > settings.memory_bytes:
         return f"about {needed:.0f} bytes are more than the {settings.memory_bytes} of the tier"

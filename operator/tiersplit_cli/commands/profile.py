@@ -1,0 +1,182 @@
+"""`tiersplit profile`: how long each layer and segment of a bundle takes on a tier."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tiersplit_cli.files import read_json, read_text, write_json
+from tiersplit_cli.output import Format, OutputOption, emit, progress, say
+from tiersplit_core.errors import InputError, ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
+    from tiersplit_bundle.bundle import Bundle
+    from tiersplit_core.profile.layers import TierProfile
+    from tiersplit_stage.measure.settings import Settings
+
+_MAX_BATCH = 1024
+_SLOWEST_ROWS = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("profile")(profile)
+
+
+def profile(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command line
+    bundle: Annotated[Path, typer.Option("--bundle", "-b", help="The bundle that is measured.")],
+    tier: Annotated[str | None, typer.Option(help="The tier's name; default edge, or that of --simulate.")] = None,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Intra-op threads, as the stage will have.")] = 1,
+    batches: Annotated[str, typer.Option(help="Batch sizes, separated by commas.")] = "1,2,4,8,16,32,64",
+    budget_s: Annotated[float, typer.Option(min=0.01, max=3600, help="Seconds of runs per batch size.")] = 2.0,
+    slowdown: Annotated[float, typer.Option(min=1, max=1000, help="Factor of an emulated tier.")] = 1.0,
+    memory: Annotated[
+        str | None, typer.Option(help="What the tier may hold, such as 64Mi; larger models go in chunks.")
+    ] = None,
+    segments: Annotated[bool, typer.Option("--segments", help="Measure the bundle's segments as they run.")] = False,
+    segment: Annotated[list[str] | None, typer.Option(help="Only this segment; may be repeated.")] = None,
+    base: Annotated[Path | None, typer.Option("--profile", help="A profile to which segments are added.")] = None,
+    simulate: Annotated[Path | None, typer.Option(help="A tier's YAML file: calculate instead of measuring.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the profile to this file.")] = None,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Measure (or simulate) a tier: seconds per layer, segment and batch size, and memory."""
+    from tiersplit_bundle.bundle import Bundle  # noqa: PLC0415 - --help needs none of this
+    from tiersplit_core.profile.json import profile_to_json  # noqa: PLC0415
+    from tiersplit_core.units import parse_quantity  # noqa: PLC0415
+
+    sizes = _sizes(batches)
+    if simulate is not None and (segments or segment or base):
+        raise InputError(
+            "a simulated tier has no segments to measure; leave out --segments and --profile", "--simulate"
+        )
+    opened = Bundle.open(bundle)
+    if simulate is not None:
+        found = _simulated(opened, simulate, tier, sizes)
+    else:
+        limit = None if memory is None else parse_quantity(memory, "--memory")
+        settings = _settings(tier or "edge", threads, sizes, budget_s, slowdown, limit)
+        found = _measured(opened, settings, base, segments or bool(segment), segment)
+    value = profile_to_json(found)
+    if save is not None:
+        write_json(save, value)
+    emit(value, output, lambda: _table(found))
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and 1 <= int(part[:9]) <= _MAX_BATCH for part in parts):
+        raise InputError(
+            f"{text!r} is no list of batch sizes; write whole numbers up to {_MAX_BATCH}, as in 1,2,4", "--batches"
+        )
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _settings(
+    tier: str, threads: int, sizes: tuple[int, ...], budget_s: float, slowdown: float, limit: int | None
+) -> "Settings":
+    from tiersplit_stage.measure.settings import Settings  # noqa: PLC0415
+
+    return Settings(tier, threads, sizes, budget_s, slowdown, limit)
+
+
+def _simulated(bundle: "Bundle", path: Path, tier: str | None, sizes: tuple[int, ...]) -> "TierProfile":
+    import yaml  # noqa: PLC0415
+
+    from tiersplit_core.profile.simulate import simulate, tier_from_mapping  # noqa: PLC0415
+
+    try:
+        value = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise ProfileError(f"this is no YAML: {error}", str(path)) from error
+    described = tier_from_mapping({**value, "name": tier} if tier and isinstance(value, dict) else value)
+    return simulate(bundle.graph, described, sizes, bundle.graph_digest)
+
+
+def _measured(
+    bundle: "Bundle", settings: "Settings", base: Path | None, with_segments: bool, ids: list[str] | None
+) -> "TierProfile":
+    from tiersplit_core.profile.refine import merge_segments  # noqa: PLC0415
+    from tiersplit_stage.measure.segments import measure_segments  # noqa: PLC0415
+
+    steps = len(settings.batches) * ((base is None) + with_segments)
+    with _steps(f"profiling {settings.tier}", steps) as step:
+        found = _layers(bundle, settings, step) if base is None else _load(base, bundle, settings)
+        if with_segments:
+            found = merge_segments(found, measure_segments(bundle, settings, step, ids))
+    return found
+
+
+def _layers(bundle: "Bundle", settings: "Settings", step: Callable[[str], None]) -> "TierProfile":
+    from tiersplit_cli.chunked import chunked, fits  # noqa: PLC0415
+    from tiersplit_stage.measure.chunks import measure_chunks  # noqa: PLC0415
+    from tiersplit_stage.measure.whole import measure_layers  # noqa: PLC0415
+
+    limit = settings.memory_bytes
+    if limit is None or fits(bundle.graph, limit, min(settings.batches)):
+        return measure_layers(bundle, settings, step)
+    with chunked(bundle, limit, max(settings.batches)) as (twin, ids):
+        say(f"the model is larger than {limit} bytes: measured in {len(ids)} chunks")
+        return measure_chunks(twin, settings, ids, step)
+
+
+def _load(path: Path, bundle: "Bundle", settings: "Settings") -> "TierProfile":
+    """A profile to which segments can be added: of this graph, and measured in the same way."""
+    from tiersplit_core.profile.json import profile_from_json  # noqa: PLC0415
+    from tiersplit_core.profile.layers import ProfileKind  # noqa: PLC0415
+
+    found = profile_from_json(read_json(path), bundle.graph, bundle.graph_digest)
+    asked = (ProfileKind.MEASURED, settings.tier, settings.threads, settings.slowdown)
+    if (found.kind, found.tier, found.threads, found.slowdown) != asked:
+        raise ProfileError(
+            f"it is {found.kind.value} for tier {found.tier!r} with {found.threads} threads and slowdown "
+            f"{found.slowdown:g}; give the same --tier, --threads and --slowdown, or profile again",
+            str(path),
+        )
+    return found
+
+
+@contextmanager
+def _steps(title: str, total: int) -> "Iterator[Callable[[str], None]]":
+    with progress() as bar:
+        task = bar.add_task(title, total=total)
+
+        def step(text: str) -> None:
+            bar.update(task, advance=1, description=f"{title}: {text}")
+            if "left out" in text:
+                say(f"[yellow]{text}[/yellow]")
+
+        yield step
+
+
+def _table(found: "TierProfile") -> "Table":
+    from rich.table import Table  # noqa: PLC0415
+
+    from tiersplit_core.units import format_bytes, format_seconds  # noqa: PLC0415
+
+    sizes = sorted(found.batches)
+    slowed = f", {found.slowdown:g}× slower" if found.slowdown != 1 else ""
+    title = f"{found.tier}: {found.kind.value}, {found.threads} threads{slowed}, {found.machine.get('cpu', '')}"
+    table = Table("what", *(f"batch {size}" for size in sizes), title=title.rstrip(", "))
+    seen = [found.batches[size] for size in sizes]
+    table.add_row(
+        "whole model", *(f"{format_seconds(b.whole.median_s)} ± {format_seconds(b.whole.spread_s / 2)}" for b in seen)
+    )
+    table.add_row("memory", *(format_bytes(b.memory_bytes) for b in seen), end_section=True)
+    for name in dict.fromkeys(name for b in seen for name in b.segments):
+        table.add_row(name, *(format_seconds(b.segments[name].median_s) if name in b.segments else "" for b in seen))
+    slowest = sorted(seen[0].layers, key=lambda name: -seen[0].layers[name].median_s)[:_SLOWEST_ROWS]
+    table.add_section()
+    for name in [name for name in seen[0].layers if name in set(slowest)]:
+        table.add_row(name, *(format_seconds(b.layers[name].median_s) for b in seen))
+    if len(seen[0].layers) > len(slowest):
+        table.caption = (
+            f"the {len(slowest)} slowest of {len(seen[0].layers)} layers, in running order; all with -o json"
+        )
+    return table
