@@ -153,7 +153,7 @@ async def _end(process: Process) -> None:
 def plans_of(status: Mapping[str, Any], tiers: Sequence[str]) -> tuple[PlanInfo, ...]:
     """The plans that a status lists."""
     return tuple(
-        PlanInfo(plan["digest"], {tier: int(plan["split"].get(tier, 0)) for tier in tiers}) for plan in status["plans"]
+        PlanInfo(plan["digest"], {tier: int(plan["layers"].get(tier, 0)) for tier in tiers}) for plan in status["plans"]
     )
 
 

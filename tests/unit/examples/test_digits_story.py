@@ -84,7 +84,7 @@ def test_a_way_that_cannot_answer_has_no_number_in_the_table() -> None:
 
 def test_plans_and_decisions_are_read_from_the_status() -> None:
     status = {
-        "plans": [{"digest": "sha256:1", "split": {"edge": 1, "mdc": 0, "cloud": 2}}],
+        "plans": [{"digest": "sha256:1", "layers": {"edge": 1, "mdc": 0, "cloud": 2}}],
         "history": [{"time": 5.0, "plan": "b", "reason": "r"}, {"time": 1.0, "plan": "a", "reason": "s"}],
     }
     (plan,) = plans_of(status, TIERS)
