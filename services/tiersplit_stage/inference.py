@@ -71,7 +71,7 @@ def _shape(
 def _array(
     given: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, datatype: str, shape: tuple[int, ...], path: str
 ) -> NDArray[Any]:
-    if raw is not None and given.HasField("contents"):
+    if raw is not None and given.contents.ListFields():
         raise RequestError(f"{given.name}: contents and raw_input_contents exclude each other", path)
     try:
         if raw is None:

@@ -110,11 +110,13 @@ class TinyModel:
         bits: int = 0,
         encoding: str = "",
         tiers: Sequence[str] = TIERS,
+        probe_budget_bps: int = 0,
     ) -> pb.Route:
         """A route with plans such as `"012"`: the tier index of each segment; the digest of a plan is that text."""
         route = pb.Route(
             deployment=MODEL, epoch=epoch, selected=selected, fallback=fallback, golden_blobs=[self.golden]
         )
+        route.probe_budget_bps = probe_budget_bps
         route.model.name, route.model.version, route.model.max_batch = MODEL, "1", 64
         route.model.inputs.add(name="image", tensor="x", datatype="FP32", shape=[-1, 4])
         route.model.outputs.add(name="scores", tensor="out", datatype="FP32", shape=[-1, 3])
