@@ -9,6 +9,7 @@ from tiersplit_cli.output import Format, OutputOption, emit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from tiersplit_wire.client import InferenceClient, Reply
