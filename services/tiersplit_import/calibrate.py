@@ -101,20 +101,21 @@ def statistics(
     """
     moments = {spec.name: _Moments() for layer in graph.layers for spec in layer.tensors if spec.dtype != "bool"}
     total = len(next(iter(samples.values())))
-    for specs in _portions(graph, moments):
+    batch = min(_BATCH, total)
+    for specs in _portions(graph, moments, batch):
         session = _session(model, constants, specs)
-        for start in range(0, total, _BATCH):
-            feeds = {name: value[start : start + _BATCH] for name, value in samples.items()}
+        for start in range(0, total, batch):
+            feeds = {name: value[start : start + batch] for name, value in samples.items()}
             for spec, value in zip(specs, run(session, None, feeds), strict=True):
                 moments[spec.name].add(value)
     return {"samples": total, "values": {name: found.to_json() for name, found in moments.items()}}
 
 
-def _portions(graph: LayerGraph, wanted: Mapping[str, _Moments]) -> Iterator[list[TensorSpec]]:
+def _portions(graph: LayerGraph, wanted: Mapping[str, _Moments], batch: int) -> Iterator[list[TensorSpec]]:
     """Values in portions that fit into memory together."""
     portion: list[TensorSpec] = []
     for spec in (spec for layer in graph.layers for spec in layer.tensors if spec.name in wanted):
-        if portion and sum(held.size_bytes for held in (*portion, spec)) * _BATCH > _HELD_BYTES:
+        if portion and sum(held.size_bytes for held in (*portion, spec)) * batch > _HELD_BYTES:
             yield portion
             portion = []
         portion.append(spec)

@@ -10,6 +10,7 @@ from tiersplit_import.net import Array, Net, Node, attribute_of
 
 _NOTHING = frozenset({"Identity", "Dropout"})
 _MAY_BE_NOTHING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Cast"})
+_NEUTRAL_INPUT = {"Pad": (1, 0), "Slice": (4, 1)}
 _NORM = "BatchNormalization"
 _LINEAR = frozenset({"Conv", "Gemm"})
 
@@ -35,6 +36,29 @@ def _slices(net: Net, node: Node, number: int) -> list[Node]:
         call = f"{node.call}.{i}"
         made.append(Node("Slice", [node.inputs[0], *held], [node.outputs[i]], label=node.label, call=call))
     return made
+
+
+def sequences_to_slices(net: Net) -> None:
+    """Make slices of what exporters write as a sequence of parts and a look-up in it."""
+    splits = {node.outputs[0]: node for node in net.nodes if node.op == "SplitToSequence"}
+    for number, node in enumerate(net.nodes):
+        split = splits.get(node.inputs[0]) if node.op == "SequenceAt" else None
+        if split is not None and _is_plain(net, split, node):
+            sizes, index = net.constants[split.inputs[1]], int(net.constants[node.inputs[1]])
+            start = int(sizes) * index if sizes.ndim == 0 else int(sizes[:index].sum())
+            end = start + int(sizes if sizes.ndim == 0 else sizes[index])
+            bounds = (("start", start), ("end", end), ("axis", int(split.attribute("axis", 0))))
+            held = {f"sequence{number}.{what}": np.array([value], dtype=np.int64) for what, value in bounds}
+            net.constants.update(held)
+            node.op, node.inputs, node.attributes = "Slice", [split.inputs[0], *held], {}
+            node.label = split.label
+    net.drop_unread()
+
+
+def _is_plain(net: Net, split: Node, node: Node) -> bool:
+    names = [*split.inputs[1:], *node.inputs[1:]]
+    known = len(names) == 2 and all(name in net.constants for name in names)
+    return known and bool(split.attribute("keepdims", 1)) and int(net.constants[names[1]]) >= 0
 
 
 def drop_zero_biases(net: Net) -> None:
@@ -72,7 +96,18 @@ def _does_nothing(net: Net, node: Node) -> bool:
         return False
     before, after = net.shapes[node.inputs[0]], net.shapes[node.outputs[0]]
     same = (before.dtype, before.shape, before.batch_axis) == (after.dtype, after.shape, after.batch_axis)
-    return node.op in _NOTHING or (node.op in _MAY_BE_NOTHING and same)
+    return node.op in _NOTHING or (same and (node.op in _MAY_BE_NOTHING or _is_neutral(net, node)))
+
+
+def _is_neutral(net: Net, node: Node) -> bool:
+    """A pad by nothing, or a slice of everything in its order."""
+    if node.op not in _NEUTRAL_INPUT:
+        return False
+    index, number = _NEUTRAL_INPUT[node.op]
+    if len(node.inputs) <= index or not node.inputs[index]:
+        return node.op == "Slice"
+    given = net.constants.get(node.inputs[index])
+    return given is not None and bool(np.all(given == number))
 
 
 def fold_norms(net: Net) -> None:

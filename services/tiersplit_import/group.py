@@ -12,8 +12,25 @@ from tiersplit_import.net import Net, Node
 
 _LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _ACTIVATIONS = frozenset(
-    "Relu Clip Sigmoid HardSwish HardSigmoid Gelu Elu Selu Celu LeakyRelu PRelu Tanh Softplus Softsign Mish Swish "
-    "ThresholdedRelu".split()
+    [
+        "Relu",
+        "Clip",
+        "Sigmoid",
+        "HardSwish",
+        "HardSigmoid",
+        "Gelu",
+        "Elu",
+        "Selu",
+        "Celu",
+        "LeakyRelu",
+        "PRelu",
+        "Tanh",
+        "Softplus",
+        "Softsign",
+        "Mish",
+        "Swish",
+        "ThresholdedRelu",
+    ]
 )
 _GATES = frozenset({"Sigmoid", "HardSigmoid", "Tanh", "Softplus"})
 _MOVES = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"})
@@ -54,7 +71,7 @@ def group(net: Net, fuse: bool) -> list[Unit]:
     units = _by_call(net)
     if fuse:
         units = _merge(net, units)
-    units = _ordered(net, units)
+    units = _ordered(units)
     _name(net, units)
     net.nodes = [node for unit in units for node in unit.nodes]
     return units
@@ -95,7 +112,7 @@ def _merge_gate(
     merged_into: dict[int, int],
     pair: tuple[int, int],
 ) -> None:
-    """x * sigmoid(x) as older exporters write it: the gate joins x, so that the product reads x alone."""
+    """Join x * sigmoid(x) as older exporters write it, so that the product reads x alone."""
     target, gate = pair
     products = readers[gate]
     if len(products) == 1 and readers[target] == {gate, *products}:
@@ -142,7 +159,7 @@ def _elements(net: Net, names: Iterable[str]) -> int:
     return sum(math.prod(net.shapes[name].shape) for name in names if name)
 
 
-def _ordered(net: Net, units: list[Unit]) -> list[Unit]:
+def _ordered(units: list[Unit]) -> list[Unit]:
     """Kahn's order, the unit that came first in the source first; it fails only if a layer were not convex."""
     owner = {name: i for i, unit in enumerate(units) for name in unit.outputs()}
     before = [{owner[name] for name in unit.reads() if name in owner} for unit in units]

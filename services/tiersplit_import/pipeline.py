@@ -19,7 +19,14 @@ from tiersplit_core.graph.ir import LayerGraph, TensorSpec
 from tiersplit_core.graph.serialization import graph_to_json
 from tiersplit_import.calibrate import golden_inputs, read_samples, statistics
 from tiersplit_import.export import Exported, Reference, export
-from tiersplit_import.fold import drop_nothing, drop_zero_biases, fold_norms, normalise_input, split_to_slices
+from tiersplit_import.fold import (
+    drop_nothing,
+    drop_zero_biases,
+    fold_norms,
+    normalise_input,
+    sequences_to_slices,
+    split_to_slices,
+)
 from tiersplit_import.group import Unit, group, layer_graph
 from tiersplit_import.net import Array, Net
 from tiersplit_import.options import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
@@ -85,6 +92,7 @@ def canonicalise(exported: Exported, options: ImportOptions, name: str) -> Canon
         ModelError: the model cannot be divided; the error names the value or node.
     """
     net, reference = exported.net, exported.reference
+    sequences_to_slices(net)
     fold_static(net)
     drop_zero_biases(net)
     split_to_slices(net)

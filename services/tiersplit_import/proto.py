@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnxruntime as ort
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper, shape_inference
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from tiersplit_core.errors import ModelError
 from tiersplit_core.graph.ir import TensorSpec
 from tiersplit_import.net import Array, Net, Node
 from tiersplit_import.probe import open_session, session_options
@@ -118,54 +117,6 @@ def session_of(model: ModelProto, constants: Mapping[str, Array], optimise: bool
     if outside:
         options.add_external_initializers(outside, values)
     return open_session(model.SerializeToString(), options)
-
-
-def write_probe(net: Net, values: Iterable[str], shapes: Mapping[str, str]) -> tuple[ModelProto, dict[str, str]]:
-    """A model that hands out `values` and the shapes of others.
-
-    Args:
-        net: the graph.
-        values: names that are handed out as they are.
-        shapes: names whose shapes are handed out, with the name under which.
-
-    Returns:
-        The model and the dtype of every value of `net`.
-    """
-    held = [tensor_proto(name, value, lambda _: "memory") for name, value in sorted(net.constants.items())]
-    nodes = [node_proto(part) for node in net.nodes for part in (*node.prelude, node)]
-    inputs = [value_info(spec) for spec in net.inputs]
-    model = make_model("probe", nodes, (inputs, []), held, versions_of(net))
-    types = _types(model)
-    for name in values:
-        model.graph.output.append(helper.make_tensor_value_info(name, types[name], None))
-    for name, handed in shapes.items():
-        model.graph.node.append(helper.make_node("Shape", [name], [handed]))
-        model.graph.output.append(helper.make_tensor_value_info(handed, TensorProto.INT64, None))
-    return model, {name: _dtype_name(kind) for name, kind in types.items()}
-
-
-def _types(model: ModelProto) -> dict[str, int]:
-    """ONNX element type per value; the large constants take part as inputs."""
-    slim = ModelProto()
-    slim.CopyFrom(model)
-    outside = [t for t in slim.graph.initializer if t.data_location == TensorProto.EXTERNAL]
-    inside = [t for t in slim.graph.initializer if t.data_location != TensorProto.EXTERNAL]
-    slim.graph.input.extend(helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in outside)
-    del slim.graph.initializer[:]
-    slim.graph.initializer.extend(inside)
-    try:
-        found = shape_inference.infer_shapes(slim, data_prop=False).graph
-    except Exception as error:
-        raise ModelError(f"the types of its values cannot be inferred: {error}", "model") from error
-    known = {value.name: value.type.tensor_type.elem_type for value in (*found.value_info, *found.input)}
-    missing = [name for node in slim.graph.node for name in node.output if name and name not in known]
-    if missing:
-        raise ModelError("the type of this value is not known; its operator is none of ONNX's", f"value {missing[0]}")
-    return known
-
-
-def _dtype_name(kind: int) -> str:
-    return str(np.dtype(helper.tensor_dtype_to_np_dtype(kind)).name) if kind else "float32"
 
 
 def whole_model(net: Net, layers: Iterable[tuple[str, Sequence[Node]]], name: str, place: Place) -> ModelProto:

@@ -15,15 +15,13 @@ from onnx import helper
 from tiersplit_core.errors import ModelError
 from tiersplit_core.graph.ir import TensorSpec
 from tiersplit_import.net import Array, Net, Node, attribute_of
-from tiersplit_import.probe import BATCHES, growing_axis, random_inputs, run
-from tiersplit_import.proto import session_of, write_probe
+from tiersplit_import.shapes import static_values, value_shapes
 
 _ROOTS = frozenset({"Shape", "Size"})
 _RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
 _DATA_DEPENDENT = frozenset({"NonZero", "Unique", "NonMaxSuppression", "Compress"})
-_SHAPE_PREFIX = "shape of "
 
 
 @dataclass
@@ -45,15 +43,16 @@ def fold_static(net: Net) -> None:
     static, varying = _classify(net)
     names = {name for node in net.nodes if id(node) in static for name in node.outputs if name}
     data = [name for node in net.nodes if id(node) not in static for name in node.outputs if name]
-    values, shapes = _probe(net, sorted(names), data)
+    values = static_values(net, sorted(names))
+    shapes = value_shapes(net, [node for node in net.nodes if id(node) not in static], data, values)
     facts = _facts(net, static, varying, values)
     net.shapes = {**{spec.name: spec for spec in net.inputs}, **shapes}
     parameters = _parameters(net, static)
     net.nodes = [node for node in net.nodes if id(node) not in static]
     net.constants.update(facts.fixed)
     for i, node in enumerate(net.nodes):
-        _rewrite(net, node, facts, f"static{i}")
         node.parameters = _merge(parameters.get(name, {}) for name in node.inputs)
+        _rewrite(net, node, facts, f"static{i}")
     net.outputs = [_data_output(key, tensor, net) for key, tensor in net.outputs]
     net.drop_unread()
 
@@ -84,21 +83,6 @@ def _dependencies(node: Node) -> list[str]:
     return node.inputs[:1] if node.op == "CastLike" else node.inputs
 
 
-def _probe(
-    net: Net, static: Sequence[str], data: Sequence[str]
-) -> tuple[dict[str, list[Array]], dict[str, TensorSpec]]:
-    model, types = write_probe(net, static, {name: _SHAPE_PREFIX + name for name in data})
-    session = session_of(model, net.constants, optimise=False)
-    outputs = [output.name for output in session.get_outputs()]
-    runs = [dict(zip(outputs, run(session, None, random_inputs(net.inputs, batch)), strict=True)) for batch in BATCHES]
-    values = {name: [found[name] for found in runs] for name in static}
-    shapes = {}
-    for name in data:
-        found = [tuple(int(size) for size in seen[_SHAPE_PREFIX + name]) for seen in runs]
-        shapes[name] = TensorSpec(name, types[name], found[0], growing_axis(name, found))
-    return values, shapes
-
-
 def _facts(net: Net, static: set[int], varying: set[str], values: Mapping[str, Sequence[Array]]) -> _Facts:
     facts = _Facts()
     for node in net.nodes:
@@ -113,11 +97,16 @@ def _facts(net: Net, static: set[int], varying: set[str], values: Mapping[str, S
 def _classify_value(facts: _Facts, name: str, node: Node, seen: Sequence[Array]) -> None:
     if all(_same(seen[0], other) for other in seen[1:]):
         facts.fixed[name] = seen[0]
-    elif seen[0].dtype.kind == "i" and seen[0].ndim <= 1 and _same(seen[1] - seen[0], seen[2] - seen[1]):
+    elif _is_affine(seen):
         slope = seen[1] - seen[0]
         facts.affine[name] = (slope, seen[0] - slope)
     else:
         facts.makers[name] = node
+
+
+def _is_affine(seen: Sequence[Array]) -> bool:
+    alike = len({value.shape for value in seen}) == 1 and seen[0].dtype.kind == "i" and seen[0].ndim <= 1
+    return alike and _same(seen[1] - seen[0], seen[2] - seen[1])
 
 
 def _same(one: Array, other: Array) -> bool:
