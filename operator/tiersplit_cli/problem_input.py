@@ -1,30 +1,172 @@
-"""Reading a planning problem from a file or stdin, bounded in size."""
+"""Reading planning problems: from a file or stdin, or from a bundle and the profiles of its tiers."""
 
+import re
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tiersplit_core.errors import ProblemError
-from tiersplit_core.planning.json_fields import MAX_JSON_CHARACTERS
-from tiersplit_core.planning.problem import Problem
-from tiersplit_core.planning.problem_json import problem_from_text
+import typer
+
+from tiersplit_core.errors import InputError, ProblemError
+
+if TYPE_CHECKING:
+    from tiersplit_core.planning.problem import Link, Problem
+    from tiersplit_core.profile.layers import TierProfile
+
+ProblemOption = Annotated[Path | None, typer.Option(help="The planning problem as JSON; - reads it from stdin.")]
+BundleOption = Annotated[Path | None, typer.Option("--bundle", "-b", help="A bundle, instead of --problem.")]
+ProfileOption = Annotated[
+    list[Path] | None, typer.Option("--profile", help="A tier's profile; one for each tier, first tier first.")
+]
+LatencyOption = Annotated[list[str] | None, typer.Option("--latency", help="Of each link, such as 40ms.")]
+MemoryOption = Annotated[list[str] | None, typer.Option("--memory", help="Limit of a tier, such as edge=256Mi.")]
+ObjectiveOption = Annotated[str, typer.Option(help="latency or throughput; for --bundle.")]
+RawInputOption = Annotated[bool, typer.Option("--keep-input", help="The input stays on the first tier; for --bundle.")]
+ResultOption = Annotated[bool, typer.Option("--result-back", help="The first tier needs the result; for --bundle.")]
+
+_SECONDS = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(us|ms|s)$")
 
 
-def read_problem(path: Path) -> Problem:
+@dataclass(frozen=True, slots=True)
+class BundleRequest:
+    """What the command line says about a bundle's problem, as it was typed.
+
+    Attributes:
+        bundle: the bundle's directory.
+        profiles: a profile's file per tier.
+        bandwidth_bps: per link.
+        latency: per link, such as `40ms`.
+        memory: such as `edge=256Mi`.
+        objective: latency or throughput.
+        keep_input: whether the input stays on the first tier.
+        result_back: whether the first tier needs the result.
+    """
+
+    bundle: Path
+    profiles: Sequence[Path]
+    bandwidth_bps: Sequence[float]
+    latency: Sequence[str]
+    memory: Sequence[str]
+    objective: str = "latency"
+    keep_input: bool = False
+    result_back: bool = False
+
+
+def read_problem(path: Path) -> "Problem":
     """The problem in a JSON file; `-` is stdin.
 
     Raises:
         ProblemError: it cannot be read, or is no problem.
     """
-    return problem_from_text(_read_text(path))
+    from tiersplit_core.planning.problem_json import problem_from_json  # noqa: PLC0415 - numpy is not needed for --help
+
+    return problem_from_json(read_document(path))
 
 
-def _read_text(path: Path) -> str:
+def read_document(path: Path) -> Any:
+    """The JSON value in a file, bounded in size; `-` is stdin.
+
+    Raises:
+        ProblemError: it cannot be read, or is no JSON.
+    """
+    from tiersplit_core.planning.json_fields import MAX_JSON_CHARACTERS, parse_json  # noqa: PLC0415
+
     try:
         if str(path) == "-":
-            return sys.stdin.read(MAX_JSON_CHARACTERS + 1)
+            return parse_json(sys.stdin.read(MAX_JSON_CHARACTERS + 1))
         with path.open(encoding="utf-8") as file:
-            return file.read(MAX_JSON_CHARACTERS + 1)
+            return parse_json(file.read(MAX_JSON_CHARACTERS + 1))
     except OSError as error:
         raise ProblemError(f"cannot be read: {error.strerror}", str(path)) from error
     except UnicodeDecodeError as error:
         raise ProblemError("is no UTF-8 text", str(path)) from error
+
+
+def problems_of_bundle(request: BundleRequest, batches: Sequence[int]) -> "dict[int, Problem]":
+    """The problem of a bundle per batch size.
+
+    Raises:
+        InputError: the bundle, a profile or an option is wrong.
+    """
+    from tiersplit_bundle.bundle import Bundle  # noqa: PLC0415 - only problems of bundles need it
+    from tiersplit_core.planning.build import problem_from_profiles  # noqa: PLC0415
+    from tiersplit_core.planning.problem import Objective, Tier  # noqa: PLC0415
+
+    opened = Bundle.open(request.bundle)
+    profiles = _read_profiles(request.profiles, opened.graph_digest)
+    names = list(profiles)
+    if request.objective not in [objective.value for objective in Objective]:
+        raise InputError(f"{request.objective!r} is neither latency nor throughput", "--objective")
+    limits = _limits(request.memory, names)
+    tiers: list[Tier] = [Tier(name, limits.get(name)) for name in names]
+    links = _links(names, request)
+    return {
+        batch: problem_from_profiles(
+            opened.graph,
+            profiles,
+            tiers,
+            links,
+            Objective(request.objective),
+            names[0] if request.keep_input else None,
+            names[0] if request.result_back else None,
+            batch,
+        )
+        for batch in batches
+    }
+
+
+def per_link(values: Sequence[Any], links: int, option: str) -> list[Any]:
+    """One value per link: as many as there are links, or one for all.
+
+    Raises:
+        InputError: there are others.
+    """
+    if len(values) not in (1, links):
+        raise InputError(f"write it once, or once for each of the {links} links, not {len(values)} times", option)
+    return list(values) * links if len(values) == 1 else list(values)
+
+
+def _read_profiles(paths: Sequence[Path], graph: str) -> "dict[str, TierProfile]":
+    from tiersplit_core.profile.json import profile_from_json  # noqa: PLC0415
+
+    found: dict[str, TierProfile] = {}
+    for path in paths:
+        profile = profile_from_json(read_document(path), graph_digest=graph)
+        if profile.tier in found:
+            raise InputError(f"the tier {profile.tier!r} has two profiles", str(path))
+        found[profile.tier] = profile
+    if not 2 <= len(found) <= 6:
+        raise InputError(f"2 to 6 tiers are expected, a profile for each, not {len(found)}", "--profile")
+    return found
+
+
+def _limits(memory: Sequence[str], names: Sequence[str]) -> Mapping[str, int]:
+    from tiersplit_core.units import parse_quantity  # noqa: PLC0415
+
+    found: dict[str, int] = {}
+    for text in memory:
+        name, _, size = text.partition("=")
+        if name not in names or name in found:
+            raise InputError(
+                f"{text!r} is no limit; write one of {', '.join(names)} with a size: edge=256Mi", "--memory"
+            )
+        found[name] = parse_quantity(size, "--memory")
+    return found
+
+
+def _links(names: Sequence[str], request: BundleRequest) -> "list[Link]":
+    from tiersplit_core.planning.problem import Link  # noqa: PLC0415
+
+    links = len(names) - 1
+    bandwidths = per_link(request.bandwidth_bps, links, "--bandwidth")
+    latencies = per_link(request.latency or ["0s"], links, "--latency")
+    return [Link(names[i], names[i + 1], bandwidths[i], _seconds(latencies[i])) for i in range(links)]
+
+
+def _seconds(text: str) -> float:
+    match = _SECONDS.match(text)
+    if match is None:
+        raise InputError(f"{text!r} is no duration; write it as in 40ms, 500us or 1.5s", "--latency")
+    return float(match.group(1)) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[match.group(2)]

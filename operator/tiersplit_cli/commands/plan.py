@@ -1,15 +1,29 @@
-"""`tiersplit plan`: where to divide a network, for one problem."""
+"""`tiersplit plan`: where to divide a network, under given conditions."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tiersplit_cli.output import Format, OutputOption, emit
+from tiersplit_cli.problem_input import (
+    BundleOption,
+    BundleRequest,
+    LatencyOption,
+    MemoryOption,
+    ObjectiveOption,
+    ProblemOption,
+    ProfileOption,
+    RawInputOption,
+    ResultOption,
+    problems_of_bundle,
+    read_document,
+)
+from tiersplit_core.errors import InfeasibleError, InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tiersplit_core.planning.problem import Problem
     from tiersplit_core.planning.solution import Solution
 
 
@@ -18,11 +32,22 @@ def register(app: typer.Typer) -> None:
     app.command("plan")(plan)
 
 
-def plan(
-    problem: Annotated[Path, typer.Option(help="The planning problem as JSON; - reads it from stdin.")],
+def plan(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command line
+    problem: ProblemOption = None,
     solver: Annotated[str, typer.Option(help="A solver or baseline of `tiersplit solvers`.")] = "auto",
     time_limit: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds that a search may take.")] = 7.5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random-split.")] = 0,
+    batch: Annotated[
+        int | None, typer.Option(min=1, max=65_536, help="Batch size, where seconds are per batch.")
+    ] = None,
+    bundle: BundleOption = None,
+    profile: ProfileOption = None,
+    bandwidth: Annotated[list[str] | None, typer.Option(help="Of each link, such as 10M; for --bundle.")] = None,
+    latency: LatencyOption = None,
+    memory: MemoryOption = None,
+    objective: ObjectiveOption = "latency",
+    keep_input: RawInputOption = False,
+    result_back: ResultOption = False,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Plan where to divide a network.
@@ -30,12 +55,25 @@ def plan(
     Exit codes: 0 for a plan, 2 for a bad problem (with the JSON path of the mistake), 3 where nothing satisfies the
     constraints.
     """
-    from tiersplit_cli.problem_input import read_problem  # noqa: PLC0415 - numpy is not needed for --help
-    from tiersplit_core.errors import InfeasibleError  # noqa: PLC0415
-    from tiersplit_core.planning.answer import answer_to_json  # noqa: PLC0415
+    from tiersplit_core.planning.answer import answer_to_json  # noqa: PLC0415 - numpy is not needed for --help
     from tiersplit_core.planning.planner import solve  # noqa: PLC0415
+    from tiersplit_core.planning.problem_json import problem_from_json  # noqa: PLC0415
+    from tiersplit_core.units import parse_quantity  # noqa: PLC0415
 
-    solution = solve(read_problem(problem), solver, time_limit, seed)
+    if (problem is None) == (bundle is None):
+        raise InputError("write either --problem or --bundle", "--problem")
+    given: Problem
+    if bundle is None and problem is not None:
+        given = problem_from_json(read_document(problem), batch)
+    elif bundle is not None:
+        if not bandwidth:
+            raise InputError("--bundle needs --bandwidth, such as 10M", "--bandwidth")
+        bits = [float(parse_quantity(text, "--bandwidth")) for text in bandwidth]
+        request = BundleRequest(
+            bundle, profile or [], bits, latency or [], memory or [], objective, keep_input, result_back
+        )
+        given = problems_of_bundle(request, [batch or 1])[batch or 1]
+    solution = solve(given, solver, time_limit, seed)
     emit(answer_to_json(solution), output, lambda: _table(solution))
     if solution.constraint is not None:
         raise InfeasibleError(solution.constraint)

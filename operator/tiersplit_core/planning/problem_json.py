@@ -2,7 +2,7 @@
 
 Batch sizes: a plain number of seconds, and all bytes next to plain numbers, hold at the problem's `batch` as given.
 Where `seconds` maps tiers to objects batch → seconds, `input_bytes` and `output_bytes` are those of one sample: bytes
-are multiplied by `batch`, and seconds interpolated linearly between the batch sizes that are given.
+are multiplied by `batch`, and seconds are those of the polyline through the batch sizes that are given.
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ from tiersplit_core.planning.json_fields import (
     read_object,
     read_whole,
 )
+from tiersplit_core.profile.batches import interpolate
 
 MAX_LAYERS = 10_000
 MAX_READS = 1_000
@@ -46,8 +47,12 @@ def problem_from_text(text: str) -> Problem:
     return problem_from_json(parse_json(text))
 
 
-def problem_from_json(value: Any) -> Problem:
+def problem_from_json(value: Any, batch: int | None = None) -> Problem:
     """The problem of a parsed JSON document.
+
+    Args:
+        value: what `parse_json` gave.
+        batch: a batch size instead of the document's; only where it gives seconds per batch size.
 
     Raises:
         ProblemError: a field is wrong; `path` is its JSON path.
@@ -58,9 +63,12 @@ def problem_from_json(value: Any) -> Problem:
         if document.get(key, only) != only:
             raise ProblemError(f"not supported: {document[key]!r}; write {only!r} or leave it out", key)
     tiers = _read_tiers(document["tiers"])
-    batch = read_whole(document.get("batch", 1), "batch", MAX_BATCH, 1)
+    own_batch = read_whole(document.get("batch", 1), "batch", MAX_BATCH, 1)
+    batch = own_batch if batch is None else read_whole(batch, "batch", MAX_BATCH, 1)
     graph = read_object(document["graph"], "graph", ("input_bytes", "layers", "outputs"))
     layers, per_sample = _read_layers(graph["layers"], [tier.name for tier in tiers], batch)
+    if not per_sample and batch != own_batch:
+        raise ProblemError(f"its seconds are those of batch size {own_batch}; give seconds per batch size", "batch")
     input_bytes = read_whole(graph["input_bytes"], "graph.input_bytes")
     return Problem(
         layers=layers,
@@ -224,24 +232,9 @@ def _read_batch_seconds(value: Mapping[str, Any], path: str, batch: int) -> floa
         if int(key) in points:
             raise ProblemError(f"the batch size {int(key)} is given twice", join(path, key))
         points[int(key)] = _read_seconds(seconds, join(path, key))
-    return interpolate(points, batch, path)
-
-
-def interpolate(points: Mapping[int, float], batch: int, path: str) -> float:
-    """Seconds at `batch`, linear between the neighbouring batch sizes of `points`.
-
-    Raises:
-        ProblemError: `batch` lies outside of what is given.
-    """
-    below = max((size for size in points if size <= batch), default=None)
-    above = min((size for size in points if size >= batch), default=None)
-    if below is None or above is None:
-        given = ", ".join(str(size) for size in sorted(points)) or "none"
-        raise ProblemError(f"the batch size {batch} is not within the given ones ({given})", path)
-    if below == above:
-        return points[below]
-    share = (batch - below) / (above - below)
-    return points[below] * (1 - share) + points[above] * share
+    if not points:
+        raise ProblemError("seconds at one batch size at least are expected", path)
+    return interpolate(points, batch)
 
 
 def _read_outputs(value: Any, layers: set[str]) -> tuple[str, ...]:

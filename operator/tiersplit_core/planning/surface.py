@@ -15,6 +15,7 @@ from tiersplit_core.planning.oracle import oracle_of
 from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.pool import Pool, edge_only, latency_pool, throughput_pool
 from tiersplit_core.planning.prune import loss_of, select
+from tiersplit_core.planning.surface_json import surface_from_json, surface_to_json
 
 DEFAULT_MAX_PLANS = 8
 DEFAULT_MAX_SOLVES = 400
@@ -125,4 +126,6 @@ __all__ = [
     "SurfaceBox",
     "SurfaceEntry",
     "build_surface",
+    "surface_from_json",
+    "surface_to_json",
 ]

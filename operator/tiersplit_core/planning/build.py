@@ -1,0 +1,69 @@
+"""From a layer graph and the profiles of its tiers to a planning problem."""
+
+from collections.abc import Mapping, Sequence
+
+from tiersplit_core.cost.problem import Link, Objective, Problem, ProblemLayer, Tier
+from tiersplit_core.errors import ProfileError
+from tiersplit_core.graph.ir import LayerGraph
+from tiersplit_core.profile.batches import layer_seconds
+from tiersplit_core.profile.layers import TierProfile
+
+
+def problem_from_profiles(
+    graph: LayerGraph,
+    profiles: Mapping[str, TierProfile],
+    tiers: Sequence[Tier],
+    links: Sequence[Link],
+    objective: Objective = Objective.LATENCY,
+    raw_input_tier: str | None = None,
+    result_tier: str | None = None,
+    batch: int = 1,
+) -> Problem:
+    """The problem of dividing `graph` at one batch size.
+
+    Args:
+        graph: the layers; their bytes are per sample and are multiplied by `batch`.
+        profiles: per tier name; seconds between measured batch sizes are interpolated.
+        tiers: in the order in which data flows.
+        links: one between each two neighbours.
+        objective: what is minimised.
+        raw_input_tier: the first tier's name where the input must not leave it.
+        result_tier: the first tier's name where the result is needed there.
+        batch: samples of one request.
+
+    Raises:
+        ProfileError: a tier has no profile, or its profile lacks a layer.
+    """
+    seconds = {tier.name: _seconds(graph, profiles, tier.name, batch) for tier in tiers}
+    layers = tuple(
+        ProblemLayer(
+            name=layer.name,
+            inputs=layer.inputs,
+            output_bytes=layer.output_bytes * batch,
+            weight_bytes=layer.weight_bytes,
+            seconds={tier: of_layer[layer.name] for tier, of_layer in seconds.items()},
+        )
+        for layer in graph.layers
+    )
+    return Problem(
+        layers=layers,
+        outputs=graph.outputs,
+        input_bytes=graph.input_bytes * batch,
+        tiers=tuple(tiers),
+        links=tuple(links),
+        objective=objective,
+        raw_input_tier=raw_input_tier,
+        result_tier=result_tier,
+        batch=batch,
+    )
+
+
+def _seconds(graph: LayerGraph, profiles: Mapping[str, TierProfile], tier: str, batch: int) -> Mapping[str, float]:
+    if tier not in profiles:
+        given = ", ".join(profiles) or "none"
+        raise ProfileError(f"the tier {tier!r} has no profile; there are {given}", f"profiles.{tier}")
+    seconds = layer_seconds(profiles[tier], batch)
+    for layer in graph.layers:
+        if layer.name not in seconds:
+            raise ProfileError(f"the layer {layer.name!r} was not profiled; profile this graph", f"profiles.{tier}")
+    return seconds
