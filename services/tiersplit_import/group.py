@@ -12,25 +12,10 @@ from tiersplit_import.net import Net, Node
 
 _LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _ACTIVATIONS = frozenset(
-    [
-        "Relu",
-        "Clip",
-        "Sigmoid",
-        "HardSwish",
-        "HardSigmoid",
-        "Gelu",
-        "Elu",
-        "Selu",
-        "Celu",
-        "LeakyRelu",
-        "PRelu",
-        "Tanh",
-        "Softplus",
-        "Softsign",
-        "Mish",
-        "Swish",
-        "ThresholdedRelu",
-    ]
+    {
+        *("Relu", "Clip", "LeakyRelu", "PRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Gelu"),
+        *("Sigmoid", "HardSigmoid", "HardSwish", "Swish", "Mish", "Tanh", "Softplus", "Softsign"),
+    }
 )
 _GATES = frozenset({"Sigmoid", "HardSigmoid", "Tanh", "Softplus"})
 _MOVES = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"})

@@ -1,5 +1,6 @@
 """Modules that do nothing at inference, kept as layers of their own where every module counts."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ def _translate(value: Any) -> Any:
     return opset21.Identity(value)
 
 
-TRANSLATIONS = {torch.ops.tiersplit_import.keep.default: _translate}
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {torch.ops.tiersplit_import.keep.default: _translate}
 """What the exporter makes of a kept module."""
 
 

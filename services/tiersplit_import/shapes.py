@@ -54,9 +54,9 @@ def value_shapes(
     types = _types(inferred[0])
     specs = {}
     for name in names:
-        seen = [found[name] for found in shapes]
+        sizes = [found[name] for found in shapes]
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(types[name])).name
-        specs[name] = TensorSpec(name, dtype, seen[0], growing_axis(name, seen))
+        specs[name] = TensorSpec(name, dtype, sizes[0], growing_axis(name, sizes))
     return specs
 
 
