@@ -64,7 +64,7 @@ def layer_seconds(profile: TierProfile, batch: int) -> dict[str, float]:
 
 
 def segment_seconds(profile: TierProfile, batch: int) -> dict[str, float]:
-    """Median seconds per measured segment at `batch`, by segment id."""
+    """Median seconds per measured segment at `batch`, by segment digest."""
     return {name: timing.median_s for name, timing in at_batch(profile, batch).segments.items()}
 
 

@@ -34,8 +34,7 @@ class BatchProfile:
     Attributes:
         layers: seconds per layer name; fused kernels are attributed to their layers.
         whole: the whole model in one session.
-        segments: seconds per segment id, as the segments run on a stage; ids are derived from layers, so they name the
-            same segment on every surface of the graph.
+        segments: seconds per segment digest (of its file in the bundle), as the segments run on a stage.
         memory_bytes: high-water mark of resident memory over the idle runtime, weights included.
     """
 

@@ -22,7 +22,7 @@ def refine(graph: LayerGraph, profile: TierProfile, segments: Mapping[str, Seque
     Args:
         graph: the graph that was profiled.
         profile: a profile that contains segments.
-        segments: layer names per segment id; no layer stands in two of them.
+        segments: layer names per segment digest; no layer stands in two of them.
 
     Raises:
         ProfileError: a segment names a layer that the graph does not have, or that another segment has.
@@ -52,7 +52,7 @@ def disagreement(profile: TierProfile, segments: Mapping[str, Sequence[str]]) ->
 
 
 def merge_segments(profile: TierProfile, measured: Mapping[int, Mapping[str, Timing]]) -> TierProfile:
-    """Add segment timings (per batch size, per segment id) to a profile; newer ones replace older ones.
+    """Add segment timings (per batch size, per segment digest) to a profile; newer ones replace older ones.
 
     Batch sizes that the profile does not have yet are added with interpolated layers.
     """
@@ -96,3 +96,32 @@ def _check_segments(graph: LayerGraph, segments: Mapping[str, Sequence[str]]) ->
                 raise ProfileError(f"the graph has no layer {name!r}", path)
             if owner.setdefault(name, segment) != segment:
                 raise ProfileError(f"{name!r} stands in segment {owner[name]} already", path)
+
+
+def emulate(profile: TierProfile, tier: str, slowdown: float) -> TierProfile:
+    """The profile that the same machine has as another tier, slower by another factor.
+
+    Segments are left out: an emulated stage waits after each one, and how exactly it does has to be measured.
+
+    Args:
+        profile: what was measured; its own factor is taken out first.
+        tier: the other tier's name.
+        slowdown: the other tier's factor.
+
+    Raises:
+        ProfileError: `slowdown` is not positive.
+    """
+    if slowdown <= 0:
+        raise ProfileError(f"{slowdown!r} is not positive", "slowdown")
+    factor = slowdown / profile.slowdown
+    batches = {size: _slower(seen, factor) for size, seen in profile.batches.items()}
+    return replace(profile, tier=tier, slowdown=slowdown, batches=batches)
+
+
+def _slower(seen: BatchProfile, factor: float) -> BatchProfile:
+    layers = {name: _times(timing, factor) for name, timing in seen.layers.items()}
+    return BatchProfile(layers, _times(seen.whole, factor), {}, seen.memory_bytes)
+
+
+def _times(timing: Timing, factor: float) -> Timing:
+    return Timing(timing.median_s * factor, timing.spread_s * factor, timing.runs)

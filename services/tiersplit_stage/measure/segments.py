@@ -16,7 +16,7 @@ from tiersplit_stage.measure.timings import timing_of
 def measure_segments(
     bundle: Bundle, settings: Settings, say: Say, ids: Collection[str] | None = None
 ) -> dict[int, dict[str, Timing]]:
-    """Seconds per segment at each batch size.
+    """Seconds per segment digest at each batch size.
 
     All sessions live in one process and run in turn, so that a segment finds the caches as its neighbours leave them.
     An emulated tier waits after each segment as a stage does, so the seconds contain how exactly the system waits.
@@ -32,7 +32,7 @@ def measure_segments(
         OperationError: the measuring process failed.
     """
     chain = running_order(bundle, ids)
-    wanted = {segment.id for segment in chain} if ids is None else set(ids)
+    wanted = {segment.digest for segment in chain if ids is None or segment.id in ids}
     found: dict[int, dict[str, Timing]] = {}
     for batch in sorted(set(settings.batches)):
         seconds = _run_chain(bundle, chain, settings, batch)
@@ -85,7 +85,7 @@ def _run_chain(
     bundle: Bundle, chain: Sequence[BundleSegment], settings: Settings, batch: int
 ) -> dict[str, tuple[float, ...]]:
     programs = tuple(
-        Program(segment.id, str(bundle.segment_path(segment)), segment.inputs, segment.outputs) for segment in chain
+        Program(segment.digest, str(bundle.segment_path(segment)), segment.inputs, segment.outputs) for segment in chain
     )
     with tempfile.TemporaryDirectory(prefix="tiersplit-measure-") as work:
         values = Path(work) / "inputs.safetensors"

@@ -1,0 +1,110 @@
+from dataclasses import replace
+from math import fsum, isclose
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.profiles import chain, graphs, profiles
+from tiersplit_core.errors import ProfileError
+from tiersplit_core.profile.layers import Timing
+from tiersplit_core.profile.refine import disagreement, emulate, merge_segments, refine
+
+
+@st.composite
+def measured(draw):
+    """A graph, its profile with measured segments, and the segments: a division of some of the layers."""
+    graph = draw(graphs())
+    profile = draw(profiles(graph))
+    names = [f"s{draw(st.integers(0, 2))}" for _ in graph.layers]
+    segments = {key: tuple(n for n, s in zip(graph.index, names, strict=True) if s == key) for key in set(names)}
+    seconds = st.floats(1e-6, 10)
+    timings = {size: {key: Timing(draw(seconds), draw(seconds), 5) for key in segments} for size in (1, 4)}
+    return graph, merge_segments(profile, timings), segments
+
+
+@given(measured())
+def test_layers_of_each_segment_sum_to_its_measured_seconds(case):
+    graph, profile, segments = case
+    refined = refine(graph, profile, segments)
+    for size, seen in refined.batches.items():
+        for key, layers in segments.items():
+            target = profile.batches[size].segments[key].median_s
+            assert isclose(fsum(seen.layers[name].median_s for name in layers), target, rel_tol=1e-12)
+    assert disagreement(refined, segments) <= 1e-9
+
+
+@given(measured())
+def test_refining_keeps_the_proportions_inside_a_segment(case):
+    graph, profile, segments = case
+    refined = refine(graph, profile, segments)
+    for layers in segments.values():
+        before = [profile.batches[1].layers[name].median_s for name in layers]
+        after = [refined.batches[1].layers[name].median_s for name in layers]
+        for b1, a1 in zip(before, after, strict=True):
+            for b2, a2 in zip(before, after, strict=True):
+                if fsum(before) > 0:
+                    assert isclose(b1 * a2, b2 * a1, rel_tol=1e-6, abs_tol=1e-12)
+
+
+@given(measured())
+def test_refining_twice_changes_nothing_more(case):
+    graph, profile, segments = case
+    once = refine(graph, profile, segments)
+    for size, seen in refine(graph, once, segments).batches.items():
+        for name, timing in seen.layers.items():
+            assert isclose(timing.median_s, once.batches[size].layers[name].median_s, rel_tol=1e-9, abs_tol=1e-15)
+
+
+@given(measured())
+def test_layers_without_a_measured_segment_keep_their_seconds(case):
+    graph, profile, segments = case
+    chosen = dict(list(segments.items())[:1])
+    refined = refine(graph, profile, chosen)
+    for name in graph.index.keys() - {layer for layers in chosen.values() for layer in layers}:
+        assert refined.batches[4].layers[name] == profile.batches[4].layers[name]
+
+
+def test_disagreement_is_the_largest_relative_distance_and_forgives_what_is_tiny():
+    graph = chain(("a", 1, 1, 1), ("b", 1, 1, 1))
+    profile = replace(PROFILE_OF(graph, a=1.0, b=0.001))
+    found = merge_segments(profile, {1: {"s": Timing(0.8), "t": Timing(0.002)}})
+    assert disagreement(found, {"s": ("a",)}) == pytest.approx(0.25)
+    # 1 ms against 2 ms is 50%, but 0.1% of the whole model: judged against 1% of it.
+    assert disagreement(found, {"t": ("b",)}) == pytest.approx(0.001 / 0.01001)
+    assert disagreement(profile, {"s": ("a",)}) == 0.0
+
+
+def PROFILE_OF(graph, **seconds):  # noqa: N802
+    from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile  # noqa: PLC0415
+
+    layers = {name: Timing(value) for name, value in seconds.items()}
+    batches = {1: BatchProfile(layers, Timing(sum(seconds.values())))}
+    return TierProfile("edge", ProfileKind.MEASURED, "sha256:g", 1, {}, batches)
+
+
+def test_a_segment_measured_at_a_new_batch_size_brings_interpolated_layers():
+    graph = chain(("a", 1, 1, 1))
+    found = merge_segments(PROFILE_OF(graph, a=1.0), {3: {"s": Timing(6.0)}})
+    assert found.batches[3].layers["a"].median_s == 3.0
+    refined = refine(graph, found, {"s": ("a",)})
+    assert refined.batches[3].layers["a"].median_s == 6.0
+    assert refined.batches[1].layers["a"].median_s == 2.0
+
+
+@pytest.mark.parametrize("segments", [{"s": ("nowhere",)}, {"s": ("a",), "t": ("a",)}])
+def test_foreign_and_doubly_placed_layers_are_refused(segments):
+    graph = chain(("a", 1, 1, 1))
+    with pytest.raises(ProfileError, match=r"^segments\["):
+        refine(graph, PROFILE_OF(graph, a=1.0), segments)
+
+
+@given(st.data())
+def test_an_emulated_tier_is_slower_by_the_ratio_of_the_factors(data):
+    profile = data.draw(profiles(data.draw(graphs())))
+    slow = emulate(profile, "cloud", 6.0)
+    assert (slow.tier, slow.slowdown, slow.base_bytes) == ("cloud", 6.0, profile.base_bytes)
+    for size, seen in slow.batches.items():
+        assert isclose(seen.whole.median_s, 3 * profile.batches[size].whole.median_s, rel_tol=1e-9)
+        for name, timing in seen.layers.items():
+            assert isclose(timing.median_s, 3 * profile.batches[size].layers[name].median_s, rel_tol=1e-9)
