@@ -46,7 +46,7 @@ def emit(value: Mapping[str, Any] | Sequence[Any], output: Format, table: Callab
 
 def say(text: str) -> None:
     """Tell a person something without disturbing the result."""
-    stderr.print(text)
+    stderr.print(text, soft_wrap=True)
 
 
 def progress() -> AbstractContextManager[Progress]:

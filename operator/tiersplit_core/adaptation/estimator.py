@@ -7,7 +7,7 @@ The information that is forgotten is replaced by that of a prior, so that direct
 payloads equally large) stay where the prior has them instead of winding up.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ GATE = 6.0
 """Residuals beyond this many units are held back: alone an outlier, two alike in a row a change."""
 CHANGE_SAMPLES = 2
 MAX_BANDWIDTH_BPS = 1e12
+LOAD_JITTER_S = 5e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,22 +166,24 @@ class LoadEstimate:
 
     Attributes:
         load: observed over profiled seconds.
-        seen_s: profiled seconds behind it, forgotten exponentially.
+        runs: how many runs of segments were seen.
     """
 
     load: float = 1.0
-    seen_s: float = 0.0
+    runs: int = 0
 
-    def observe(self, samples: tuple[SegmentSample, ...], forgetting: float = 0.7) -> "LoadEstimate":
-        """The estimate after one report; segments count by their profiled seconds.
+    def observe(self, samples: tuple[SegmentSample, ...], forgetting: float = 0.9) -> "LoadEstimate":
+        """The estimate after one report; segments count by their seconds.
 
-        A report moves the estimate by `1 − forgetting` of the way: the noise of short runs averages out, and a
-        doubled load is followed to 90% within seven reports.
+        Each run moves the estimate by `1 − forgetting` of the way, starting at 1: a first cold run is soon outweighed,
+        and a doubled load is followed to 90% within 22 runs. Half a millisecond that the runs of small segments take
+        more or less is no load.
         """
-        usable = [sample for sample in samples if sample.profiled_s > 0 and sample.seconds > 0]
-        profiled_s = sum(sample.profiled_s for sample in usable)
-        if profiled_s <= 0:
+        usable = [sample for sample in samples if sample.profiled_s > 0 and sample.seconds > 0 and sample.runs > 0]
+        if not usable:
             return self
-        ratio = sum(sample.seconds for sample in usable) / profiled_s
-        load = ratio if self.seen_s == 0 else forgetting * self.load + (1 - forgetting) * ratio
-        return replace(self, load=min(max(load, 0.01), 1000.0), seen_s=forgetting * self.seen_s + profiled_s)
+        profiled_s = sum(sample.profiled_s for sample in usable) + LOAD_JITTER_S
+        ratio = (sum(sample.seconds for sample in usable) + LOAD_JITTER_S) / profiled_s
+        kept = forgetting ** max(sample.runs for sample in usable)
+        load = kept * self.load + (1 - kept) * min(max(ratio, 0.01), 1000.0)
+        return LoadEstimate(load, self.runs + sum(sample.runs for sample in usable))

@@ -1,0 +1,82 @@
+"""The route that stages are told: the model, all segments, all plans, and where each tier is reached."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tiersplit_bundle import media
+from tiersplit_bundle.bundle import Bundle
+from tiersplit_core.errors import OperationError
+from tiersplit_core.graph.ir import TensorSpec
+from tiersplit_local.catalogue import Catalogue
+from tiersplit_local.settings import LocalSettings
+from tiersplit_wire.v1 import route_pb2 as pb
+
+_DATATYPES = {
+    "bool": "BOOL",
+    "float16": "FP16",
+    "float32": "FP32",
+    "float64": "FP64",
+    **{f"{sign}int{bits}": f"{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+
+
+def make_route(
+    settings: LocalSettings, bundle: Bundle, catalogue: Catalogue, addresses: Mapping[str, str], max_batch: int
+) -> pb.Route:
+    """The route, without epoch and selected plan.
+
+    Args:
+        settings: what the manifest means here.
+        bundle: with the segments of all plans.
+        catalogue: the plans.
+        addresses: where the tier before each tier dials it; the first tier has none.
+        max_batch: largest batch that the head takes.
+    """
+    route = pb.Route(deployment=settings.name, model=_model(settings.name, bundle, max_batch))
+    route.segments.extend(_segments(bundle, catalogue))
+    for digest in catalogue.plans:
+        placed = [pb.PlanSegment(segment=segment, tier=tier) for segment, tier in catalogue.segments[digest]]
+        route.plans.append(pb.RoutePlan(digest=digest, segments=placed))
+    for tier in settings.tiers:
+        known = [addresses[tier.name]] if tier.name in addresses else []
+        route.tiers.append(pb.TierEndpoints(tier=tier.name, addresses=known))
+    route.golden_blobs.extend(entry.digest for entry in bundle.layers if entry.media_type == media.GOLDEN)
+    route.fallback = catalogue.fallback or ""
+    return route
+
+
+def _model(name: str, bundle: Bundle, max_batch: int) -> pb.Model:
+    graph = bundle.graph
+    specs = {spec.name: spec for layer in graph.layers for spec in layer.tensors}
+    return pb.Model(
+        name=name,
+        version="1",
+        inputs=[_tensor(spec.name, spec) for spec in graph.inputs],
+        outputs=[_tensor(key, specs[tensor]) for key, tensor in graph.output_names],
+        max_batch=max_batch,
+    )
+
+
+def _tensor(name: str, spec: TensorSpec) -> pb.ModelTensor:
+    datatype = _DATATYPES[np.dtype(spec.dtype).name]
+    return pb.ModelTensor(name=name, tensor=spec.name, datatype=datatype, shape=[-1, *spec.shape[1:]])
+
+
+def _segments(bundle: Bundle, catalogue: Catalogue) -> list[pb.Segment]:
+    lying = {segment.id: segment for segment in bundle.segments}
+    found = []
+    for spec in catalogue.specs:
+        segment = lying.get(spec.id)
+        if segment is None:
+            raise OperationError(f"the bundle lacks segment {spec.id}; run again with --fresh")
+        found.append(
+            pb.Segment(
+                id=segment.id,
+                blob=segment.digest,
+                weights=segment.weights,
+                inputs=segment.inputs,
+                outputs=segment.outputs,
+            )
+        )
+    return found

@@ -1,0 +1,101 @@
+"""`tiersplit run`: from a manifest to a served, adapting model on this machine."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tiersplit_api.v1alpha1 import load_manifest
+from tiersplit_local.controller import check_pin
+from tiersplit_local.preparation import prepare
+from tiersplit_local.settings import LocalSettings, local_settings
+from tiersplit_local.supervisor import RunOptions, Supervisor
+from tiersplit_local.workdir import WorkDir
+
+Say = Callable[[str], None]
+EXIT_ON_SIGTERM = 143
+
+
+def run_manifest(
+    manifest: Path,
+    options: RunOptions,
+    *,
+    fresh: bool,
+    pin: str | None,
+    say: Say,
+    on_tick: Callable[[dict[str, Any]], None],
+) -> None:
+    """Import, profile, plan, deploy and serve what `manifest` declares, until SIGINT or SIGTERM.
+
+    Args:
+        manifest: the SplitDeployment.
+        options: how it is started.
+        fresh: ignore results of earlier runs.
+        pin: digest of a plan that is to serve whatever the policy thinks.
+        say: told each step.
+        on_tick: told the state about once a second while it serves.
+
+    Raises:
+        TiersplitError: the manifest is wrong, or a step failed.
+    """
+    settings = local_settings(resource := load_manifest(manifest), options.threads)
+    if pin is not None:
+        settings = replace(settings, pinned=pin)
+    work = WorkDir(settings.name)
+    with work.locked(), _ends_by_sigterm():
+        if fresh:
+            work.clear()
+        _announce(settings, say)
+        prepared = prepare(resource, manifest, settings, options.threads, work, say)
+        settings = check_pin(prepared.catalogue, settings)
+        _log_to(work.logs / "controller.log")
+
+        async def serve() -> None:
+            # Made inside: a server of grpc belongs to the event loop that runs when it is made.
+            await Supervisor(settings, prepared, work, options).run(lambda head: _ready(head, say), on_tick)
+
+        asyncio.run(serve())
+
+
+def _announce(settings: LocalSettings, say: Say) -> None:
+    for tier in settings.tiers:
+        slower = (
+            "at this machine's speed" if tier.slowdown == 1 else f"{tier.slowdown:g} times slower than this machine"
+        )
+        say(f"tier {tier.name}: a process {slower}")
+
+
+def _ready(head: str, say: Say) -> None:
+    sys.stdout.write(f"head: {head}\n")
+    sys.stdout.flush()
+    say("ready; Ctrl-C ends it")
+
+
+@contextmanager
+def _ends_by_sigterm() -> Iterator[None]:
+    """Until the event loop takes signals over, SIGTERM ends the steps like Ctrl-C does."""
+
+    def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what signal handlers are given
+        sys.exit(EXIT_ON_SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _log_to(path: Path) -> None:
+    handler = logging.FileHandler(path, mode="w")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("tiersplit.local")
+    logger.addHandler(handler)
+    logger.setLevel(os.environ.get("TIERSPLIT_LOG", "INFO").upper())
+    logger.propagate = False
