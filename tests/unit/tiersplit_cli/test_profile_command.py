@@ -1,0 +1,123 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.support.small_cnn import small_cnn
+from tiersplit_bundle.bundle import Bundle
+from tiersplit_cli.main import build_app, exit_code
+from tiersplit_core.errors import InputError, OperationError
+from tiersplit_core.planning.plan import Plan
+from tiersplit_core.planning.segments import segments_of
+from tiersplit_core.profile.json import profile_from_json
+from tiersplit_import.segments import materialise
+
+TIER = "name: mcu\npeakMacsPerSecond: 1G\nmemoryBytesPerSecond: 100M\n"
+QUICK = ("--batches", "1", "--budget-s", "0.02")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return small_cnn(tmp_path_factory.mktemp("profiled") / "small.bundle")
+
+
+def run(*arguments):
+    """Stdout of `tiersplit profile …`; its errors are raised as they are."""
+    result = CliRunner().invoke(build_app(), ["profile", *map(str, arguments)])
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout
+
+
+def test_a_measured_profile_is_printed_and_saved_alike(path, tmp_path):
+    save = tmp_path / "new" / "edge.json"
+    printed = json.loads(run("-b", path, "--tier", "edge", *QUICK, "--slowdown", "2", "--save", save, "-o", "json"))
+    assert json.loads(save.read_text()) == printed
+    bundle = Bundle.open(path)
+    profile = profile_from_json(printed, bundle.graph, bundle.graph_digest)
+    assert (profile.tier, profile.kind.value, profile.slowdown) == ("edge", "measured", 2.0)
+    assert [entry.name for entry in save.parent.iterdir()] == ["edge.json"]
+
+
+def test_a_simulated_profile_has_the_same_form_and_says_so(path, tmp_path):
+    (tmp_path / "tier.yaml").write_text(TIER)
+    printed = json.loads(run("-b", path, "--simulate", tmp_path / "tier.yaml", "--batches", "1,4", "-o", "json"))
+    profile = profile_from_json(printed, Bundle.open(path).graph)
+    assert (profile.tier, profile.kind.value, list(profile.batches)) == ("mcu", "simulated", [1, 4])
+    named = json.loads(run("-b", path, "--simulate", tmp_path / "tier.yaml", "--tier", "edge", "-o", "json"))
+    assert named["tier"] == "edge"
+
+
+def test_the_table_names_the_machine_the_memory_and_the_layers(path, tmp_path):
+    (tmp_path / "tier.yaml").write_text(TIER)
+    printed = run("-b", path, "--simulate", tmp_path / "tier.yaml", "--batches", "1")
+    for word in ("mcu", "simulated", "whole model", "memory", "conv1", "fc"):
+        assert word in printed
+
+
+def test_segments_are_added_to_a_profile_of_the_same_kind(tmp_path):
+    path = small_cnn(tmp_path / "small.bundle")
+    bundle = Bundle.open(path)
+    tiers = dict(zip(bundle.graph.index, "aabbb", strict=True))
+    materialise(path, segments_of(bundle.graph, [Plan(tiers)]))
+    first = tmp_path / "p.json"
+    run("-b", path, *QUICK, "--save", first)
+    again = ("-b", path, *QUICK, "--segments", "--profile", first, "-o", "json")
+    added = json.loads(run(*again))
+    assert len(added["batches"][0]["segments"]) == 2
+    assert added["batches"][0]["layers"] == json.loads(first.read_text())["batches"][0]["layers"]
+    with pytest.raises(InputError, match="profile again"):
+        run(*again, "--threads", "2")
+
+
+def test_a_model_larger_than_the_tier_is_measured_in_chunks_and_the_bundle_stays_as_it_is(path):
+    before = sorted(entry.name for entry in path.rglob("*"))
+    printed = json.loads(run("-b", path, *QUICK, "--memory", "20k", "-o", "json"))
+    profile_from_json(printed, Bundle.open(path).graph)
+    assert sorted(entry.name for entry in path.rglob("*")) == before
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("batches", ["", "0", "1,,2", "a", "1.5", "-1", "99999999999", "1025", "²"])
+def test_wrong_batch_sizes_are_refused_by_the_option(path, batches):
+    with pytest.raises(InputError) as caught:
+        run("-b", path, f"--batches={batches}")
+    assert (caught.value.path, exit_code(caught.value)) == ("--batches", 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [("name: [", "tier.yaml"), ("- 1", "$"), ("name: x", "$.peakMacsPerSecond"), (None, "tier.yaml")],
+)
+def test_a_wrong_tier_file_is_refused_with_file_or_field(path, tmp_path, content, where):
+    if content is not None:
+        (tmp_path / "tier.yaml").write_text(content)
+    with pytest.raises(InputError) as caught:
+        run("-b", path, "--simulate", tmp_path / "tier.yaml")
+    assert caught.value.path.endswith(where)
+
+
+def test_a_bundle_that_is_none_is_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match="nothing-here"):
+        run("-b", tmp_path / "nothing-here")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"format": "tiersplit.profile.v1"}'])
+def test_a_wrong_base_profile_is_refused(path, tmp_path, content):
+    (tmp_path / "p.json").write_text(content)
+    with pytest.raises(InputError):
+        run("-b", path, "--profile", tmp_path / "p.json", "--segments")
+
+
+def test_a_simulated_tier_takes_no_segments(path, tmp_path):
+    (tmp_path / "tier.yaml").write_text(TIER)
+    with pytest.raises(InputError, match="--segments"):
+        run("-b", path, "--simulate", tmp_path / "tier.yaml", "--segments")
+
+
+def test_nothing_is_half_written_where_the_target_cannot_be_written(path, tmp_path):
+    (tmp_path / "tier.yaml").write_text(TIER)
+    (tmp_path / "file").write_text("here")
+    with pytest.raises(OperationError, match="cannot be written"):
+        run("-b", path, "--simulate", tmp_path / "tier.yaml", "--save", tmp_path / "file" / "p.json")
+    assert (tmp_path / "file").read_text() == "here"
