@@ -26,6 +26,8 @@ HUBER = 2.0
 GATE = 6.0
 """Residuals beyond this many units are held back: alone an outlier, two alike in a row a change."""
 CHANGE_SAMPLES = 2
+MISFIT_SAMPLES = 3
+"""So many held back in a row mean that latency and bandwidth were told apart wrongly, whatever their signs."""
 MAX_BANDWIDTH_BPS = 1e12
 LOAD_JITTER_S = 5e-4
 
@@ -110,22 +112,23 @@ class LinkEstimator:
             self._held.clear()
             self._update(sample, min(1.0, HUBER / max(abs(residual), 1e-9)))
             return
-        if self._held and (self._residual(self._held[-1]) > 0) != (residual > 0):
-            self._held.clear()
+        alike = [held for held in self._held[-1:] if (self._residual(held) > 0) == (residual > 0)]
         self._held.append(sample)
-        if len(self._held) >= CHANGE_SAMPLES or self._samples < CHANGE_SAMPLES:
+        if alike or len(self._held) >= MISFIT_SAMPLES or self._samples < CHANGE_SAMPLES:
             self._change()
 
     def _change(self) -> None:
         held, self._held = self._held, []
-        self._restart(*self._solution(), _AFTER_CHANGE)
+        # The slowest that the link can be, were all seconds spent on bytes: the truth must lie within the spread.
+        slowest = max(sample.seconds / (sample.payload_bytes / 1e6) for sample in held)
+        self._restart(*self._solution(), _AFTER_CHANGE, slowest)
         for sample in held:
             self._update(sample, 1.0)
 
-    def _restart(self, latency_s: float, per_megabyte_s: float, belief: _Belief) -> None:
+    def _restart(self, latency_s: float, per_megabyte_s: float, belief: _Belief, slowest: float = 0.0) -> None:
         # Pseudo-observations whose spreads, in units of NOISE like the residuals, give their weights.
         latency_spread_s = belief.latency_spread * latency_s + belief.latency_floor_s
-        spreads = np.array([latency_spread_s, belief.bandwidth_spread * per_megabyte_s])
+        spreads = np.array([latency_spread_s, max(belief.bandwidth_spread * per_megabyte_s, slowest)])
         strength = (NOISE / spreads) ** 2
         believed = np.array([latency_s, per_megabyte_s])
         self._prior = np.stack([strength, strength * believed])
