@@ -7,10 +7,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from tiersplit_core.codec.frame import EncodedTensor, encode_tensor
 from tiersplit_core.errors import FrameError
 from tiersplit_stage.plans import SegmentInfo, StagePlan
 from tiersplit_stage.pool import SegmentPool, to_ort
-from tiersplit_wire.convert import array_to_proto, check_proto, proto_to_array
+from tiersplit_wire.convert import activations_frame, check_proto, proto_to_array
 from tiersplit_wire.v1 import activation_pb2 as pb
 
 Value = NDArray[Any] | pb.Tensor
@@ -108,18 +109,22 @@ def relay(job: Job) -> Outcome:
 
 
 def _forward(job: Job, position: int, computed: Mapping[str, Any]) -> bytes:
-    frame = pb.UpstreamFrame()
-    sent = frame.activations
-    sent.request_id, sent.plan = job.request_id, job.plan.digest
-    sent.next_segment, sent.rows = position, job.rows
-    sent.remaining_us = remaining_us(job.deadline)
-    for name in sorted(job.plan.needed_from(position)):
-        value = computed[name].numpy() if name in computed else job.values[name]
-        if isinstance(value, pb.Tensor):
-            sent.tensors.append(value)
+    tensors: list[EncodedTensor | pb.Tensor] = []
+    names = sorted(job.plan.needed_from(position))
+    for name in names:
+        value: Value = computed[name].numpy() if name in computed else job.values[name]
+        if not isinstance(value, pb.Tensor):
+            tensors.append(encode_tensor(name, value, job.plan.crossing(name)[0]))
         else:
-            sent.tensors.append(array_to_proto(name, value, *job.plan.crossing(name)))
-    return frame.SerializeToString()
+            tensors.append(value)
+    header = pb.ActivationSet(
+        request_id=job.request_id,
+        plan=job.plan.digest,
+        next_segment=position,
+        rows=job.rows,
+        remaining_us=remaining_us(job.deadline),
+    )
+    return activations_frame(header, tensors, [job.plan.crossing(name)[1] for name in names])
 
 
 def remaining_us(deadline: float | None) -> int:

@@ -194,9 +194,20 @@ class Controller(rpc.RoutesServicer):
 class StageProcess:
     """One `python -m tiersplit_stage`."""
 
-    def __init__(self, tier: str, bundle: Path, folder: Path, controller: str, *extra: str, head: bool = False) -> None:
+    def __init__(
+        self,
+        tier: str,
+        bundle: Path,
+        folder: Path,
+        controller: str,
+        *extra: str,
+        head: bool = False,
+        deployment: str = MODEL,
+        core: int | None = None,
+    ) -> None:
         ready = folder / f"{tier}-{time.monotonic_ns()}.json"
-        command = [sys.executable, "-m", "tiersplit_stage", "--deployment", MODEL, "--tier", tier]
+        command = [] if core is None else ["taskset", "-c", str(core)]
+        command += [sys.executable, "-m", "tiersplit_stage", "--deployment", deployment, "--tier", tier]
         command += ["--bundle", str(bundle), "--listen", "127.0.0.1:0", "--ready-file", str(ready)]
         command += ["--controller", controller] if controller else []
         command += ["--serve", "127.0.0.1:0"] if head else []
