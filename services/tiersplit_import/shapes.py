@@ -19,13 +19,15 @@ Shape = tuple[int, ...]
 
 def static_values(net: Net, names: Sequence[str]) -> dict[str, list[Array]]:
     """The values of `names` at `BATCHES`; only what they are made of is run."""
+    if not names:
+        return {}
     part = replace(net, outputs=[(name, name) for name in names])
     part.drop_unread()
     model = _model(part)
     types = _types(_inferred(model))
     model.graph.output.extend(helper.make_tensor_value_info(name, types[name], None) for name in names)
     session = session_of(model, part.constants, optimise=False)
-    runs = [run(session, list(names), random_inputs(net.inputs, batch)) for batch in BATCHES] if names else []
+    runs = [run(session, list(names), random_inputs(net.inputs, batch)) for batch in BATCHES]
     return {name: [found[i] for found in runs] for i, name in enumerate(names)}
 
 
