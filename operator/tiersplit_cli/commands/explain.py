@@ -18,7 +18,9 @@ def explain(
     png: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("explain.png"),
     html: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("explain.html"),
     pictures: Annotated[bool, typer.Option(help="Write the picture and the page.")] = True,
-    time_limit: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds that one solve may take.")] = 2.0,
+    time_limit: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Seconds that a searching solver may take.")
+    ] = 7.5,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Explain the best plan: its parts, its neighbours, and the bandwidths at which it would change.

@@ -1,9 +1,9 @@
 """Gathers everything that explains one plan: its parts, its neighbours, and where it stops being the best."""
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
+from itertools import product
 
 from tiersplit_cli.explain.neighbours import Neighbour, neighbours_of
 from tiersplit_cli.explain.splits import SplitCost, cost_of, split_costs
@@ -12,11 +12,15 @@ from tiersplit_core.cost.arrays import Ints, ProblemArrays, arrays_of
 from tiersplit_core.errors import InfeasibleError
 from tiersplit_core.planning.planner import solve
 from tiersplit_core.planning.problem import Problem
-from tiersplit_core.planning.solution import Solution
+from tiersplit_core.planning.solution import Solution, Status
 
 RANGE = 1000.0
 """Bandwidths are looked at from a thousandth to a thousand times what they are."""
-_REGION_SOLVES = 9
+_SWEEP_LIMIT_S = 1.0
+"""Bound of a solve that searches, other than the first one."""
+_REGION_FACTORS = (1.0, 1e-3, 1e3, 0.03, 30.0, 0.2, 5.0, 1e-2, 1e2)
+_REGION_BUDGET_S = 10.0
+"""Where each solve searches, the map of two bandwidths is made of the plans that are found in this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ def explain_problem(problem: Problem, time_limit_s: float, step: Callable[[str],
 
     Args:
         problem: the problem.
-        time_limit_s: bound for each solve that searches.
+        time_limit_s: bound for the plan's solve, where it searches.
         step: told what is being computed, for a progress display.
 
     Raises:
@@ -60,15 +64,19 @@ def explain_problem(problem: Problem, time_limit_s: float, step: Callable[[str],
         raise InfeasibleError(solution.constraint or "no plan satisfies the constraints")
     tiers = arrays.tiers_of(solution.plan.placement)
 
+    proven = [True]
+
     def best(changed: Problem) -> Ints:
-        found = solve(changed, "auto", time_limit_s).plan
-        return arrays.tiers_of(found.placement) if found else tiers
+        found = solve(changed, "auto", min(time_limit_s, _SWEEP_LIMIT_S))
+        proven[0] = proven[0] and found.status is Status.OPTIMAL
+        return arrays.tiers_of(found.plan.placement) if found.plan else tiers
 
     sweeps = []
     for i, link in enumerate(problem.links):
         step(f"the bandwidth of {link.source}:{link.target}")
         low, high = link.bandwidth_bps / RANGE, link.bandwidth_bps * RANGE
-        sweeps.append(sweep_link(problem, i, low, high, best))
+        sweep = sweep_link(problem, i, low, high, best)
+        sweeps.append(replace(sweep, exact=sweep.exact and proven[0]))
     step("the split points")
     return Explanation(
         arrays=arrays,
@@ -88,11 +96,13 @@ def _regions(
     step("both bandwidths together")
     arrays = arrays_of(problem)
     pool = {interval.line.tiers: interval.line for sweep in sweeps[:2] for interval in sweep.intervals}
-    factors = np.geomspace(1 / RANGE, RANGE, _REGION_SOLVES)
-    for first in factors:
-        changed = with_bandwidth(problem, 0, problem.links[0].bandwidth_bps * float(first))
-        for second in factors:
-            bandwidth = problem.links[1].bandwidth_bps * float(second)
-            line = line_of(arrays, best(with_bandwidth(changed, 1, bandwidth)))
-            pool.setdefault(line.tiers, line)
+    deadline = time.monotonic() + _REGION_BUDGET_S
+    for first, second in sorted(product(range(len(_REGION_FACTORS)), repeat=2), key=sum):
+        if time.monotonic() > deadline:
+            break
+        changed = problem
+        for link, factor in enumerate((_REGION_FACTORS[first], _REGION_FACTORS[second])):
+            changed = with_bandwidth(changed, link, problem.links[link].bandwidth_bps * factor)
+        line = line_of(arrays, best(changed))
+        pool.setdefault(line.tiers, line)
     return tuple(pool.values())

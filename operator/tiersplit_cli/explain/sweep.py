@@ -57,7 +57,7 @@ class Sweep:
     Attributes:
         link: the link's position.
         intervals: from the lowest bandwidth to the highest; neighbours have different plans.
-        exact: the breakpoints are exact; otherwise found on a grid (the objective is no sum).
+        exact: the breakpoints are proven; otherwise they come from a grid, or from plans that are not proven optimal.
     """
 
     link: int
@@ -104,7 +104,7 @@ def sweep_link(problem: Problem, link: int, low_bps: float, high_bps: float, sol
 
     start, end = 1.0 / high_bps, 1.0 / low_bps
     if arrays.throughput:
-        pool = [best(inverse) for inverse in np.geomspace(start, end, 13)]
+        pool = [best(inverse) for inverse in np.geomspace(start, end, 11)]
     else:
         pool = _meet(best, at, link, (start, best(start)), (end, best(end)))
     return Sweep(link, _intervals(pool, at, start, end), exact=not arrays.throughput)

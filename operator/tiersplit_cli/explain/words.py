@@ -99,7 +99,7 @@ def _changes(explanation: Explanation, sweep: Sweep) -> str:
         return (
             f"{name} is at {now}; no bandwidth from a {RANGE:.0f}th of that to {RANGE:.0f} times it changes the plan."
         )
-    exact = "" if sweep.exact else " (found on a grid)"
+    exact = "" if sweep.exact else " (approximately)"
     return f"{name} is at {now}; the plan would change {' and '.join(found)}{exact}."
 
 
