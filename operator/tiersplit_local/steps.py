@@ -1,6 +1,5 @@
 """The steps of a run that other rooms do: import, profile, materialise, each a command in a process of its own."""
 
-import json
 import os
 import subprocess
 import sys
@@ -103,6 +102,8 @@ def local_file(uri: str, manifest: Path, field: str) -> Path:
 
 def source_key(model: Model, arguments: Sequence[str]) -> list[str]:
     """What an import depends on: its command, and the bytes of the files that it names."""
+    at = list(arguments).index("--bundle")
+    arguments = [*arguments[:at], *arguments[at + 2 :]]  # where the bundle goes does not change what is in it
     files = [Path(text) for text in arguments if os.path.sep in text and Path(text).is_file()]
     if model.source.torch is not None:
         files += _module_files(model.source.torch.factory)
@@ -115,12 +116,3 @@ def _module_files(factory: str) -> list[Path]:
     places = [Path(), *(Path(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry)]
     candidates = [place / end for place in places for end in (relative.with_suffix(".py"), relative / "__init__.py")]
     return [path for path in candidates if path.is_file()]
-
-
-def bundle_summary(text: str) -> dict[str, object]:
-    """What `tiersplit import -o json` printed; empty where it is no JSON."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
