@@ -49,7 +49,7 @@ def parse_percent(text: str, path: str = "") -> float:
 
 def format_bandwidth(bandwidth_bps: float) -> str:
     """Bits per second for people: `format_bandwidth(5e6) == "5 Mbps"`."""
-    for scale, unit in ((1e9, "Gbps"), (1e6, "Mbps"), (1e3, "kbps")):
+    for scale, unit in ((1e12, "Tbps"), (1e9, "Gbps"), (1e6, "Mbps"), (1e3, "kbps")):
         if bandwidth_bps >= scale:
             return f"{bandwidth_bps / scale:.3g} {unit}"
     return f"{bandwidth_bps:.3g} bps"

@@ -11,9 +11,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from tiersplit_cli.explain.reason import RANGE, Explanation
 from tiersplit_cli.explain.splits import SplitCost
-from tiersplit_cli.explain.style import ACCENT, INK, LINKS, PAPER, REGIONS, TIERS, light_grid, look, new_figure
+from tiersplit_cli.explain.style import ACCENT, FAINT, INK, LINKS, PAPER, REGIONS, TIERS, light_grid, look, new_figure
 from tiersplit_cli.explain.sweep import Interval, Sweep
 from tiersplit_cli.explain.words import current_interval, plan_label
+from tiersplit_core.cost.arrays import Floats
 from tiersplit_core.units import format_bandwidth, format_seconds
 
 _GRID = 480
@@ -83,6 +84,7 @@ def draw_splits(axes: Axes, explanation: Explanation) -> None:
             }
             axes.bar(positions, heights, width, bottom, label=what, **look_of)
             bottom += heights
+    _fade(axes, splits, bottom)
     axes.set_ylim(0, ceiling)
     axes.set_xlim(-0.7, len(splits) - 0.3)
     _name_positions(axes, explanation)
@@ -93,6 +95,15 @@ def draw_splits(axes: Axes, explanation: Explanation) -> None:
     axes.set_title(f"Seconds of one request, by the number of layers on {first}{cut}")
     light_grid(axes)
     axes.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), frameon=False, reverse=True, fontsize=9.5)
+
+
+def _fade(axes: Axes, splits: Sequence[SplitCost], heights: Floats) -> None:
+    """Pale what is not allowed."""
+    refused = [i for i, split in enumerate(splits) if not split.allowed]
+    if refused:
+        at = [splits[i].position for i in refused]
+        axes.bar(at, heights[refused], 1.0, color=PAPER, alpha=0.72, linewidth=0)
+        axes.bar(at[0], 0.0, color=FAINT, label="pale: does not fit")
 
 
 def _piece_colours(explanation: Explanation) -> dict[str, tuple[str, str]]:
