@@ -1,6 +1,7 @@
 """Hypothesis strategies for random planning problems over random DAGs."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ def problems(draw, max_tiers=4, max_layers=6, objectives=tuple(Objective), chain
     names = [f"t{i}" for i in range(count)]
     made = draw(layers(names, draw(st.integers(1, max_layers if count < 4 else min(max_layers, 5))), chain))
     outputs = draw(st.lists(st.sampled_from([layer.name for layer in made]), min_size=1, max_size=2, unique=True))
-    links = tuple(Link(a, b, draw(BANDWIDTHS), draw(SECONDS)) for a, b in zip(names, names[1:], strict=False))
+    links = tuple(Link(a, b, draw(BANDWIDTHS), draw(SECONDS)) for a, b in pairwise(names))
     problem = Problem(
         layers=made,
         outputs=tuple(outputs),

@@ -4,6 +4,7 @@ Latency is linear in 1/bandwidth and load, so the optimum over all plans is conc
 never below it. Where both meet at all vertices of the envelope they are equal everywhere (Eisner and Severance 1976).
 """
 
+import sys
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -88,7 +89,7 @@ def throughput_pool(oracle: Oracle, max_solves: int) -> Pool:
     if pool.placements:
         points = np.array(pool.points)
         scores = np.array([oracle.scores(tiers, points) for tiers in pool.placements.values()])
-        pool.epsilon = _ratio(scores.min(axis=0), np.array(pool.lower))
+        pool.epsilon = ratio(scores.min(axis=0), np.array(pool.lower))
     return pool
 
 
@@ -111,8 +112,10 @@ def _key(point: Floats) -> bytes:
     return np.round(point, 9).tobytes() if len(point) else b"-"
 
 
-def _ratio(upper: Floats, lower: Floats) -> float:
-    """How much `upper` is above `lower` at most, relatively."""
+def ratio(upper: Floats, lower: Floats) -> float:
+    """How much `upper` is above `lower` at most, relatively; the largest number where only `lower` is 0."""
+    if (upper[lower <= 0] > 0).any():
+        return sys.float_info.max
     positive = lower > 0
     return float(np.max(upper[positive] / lower[positive], initial=1.0)) - 1.0
 
@@ -123,7 +126,7 @@ def _unproven_gap(pool: Pool, waiting: Floats) -> float:
     known, lower = np.array(pool.points), np.array(pool.lower)
     upper = values(planes, waiting).min(axis=1)
     bounds = np.array([_concave_bound(known, lower, point) for point in waiting])
-    return max(_ratio(upper, bounds), _ratio(values(planes, known).min(axis=1), lower))
+    return max(ratio(upper, bounds), ratio(values(planes, known).min(axis=1), lower))
 
 
 def _concave_bound(known: Floats, lower: Floats, point: Floats) -> float:

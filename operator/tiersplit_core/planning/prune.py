@@ -1,12 +1,13 @@
 """From all plans that are best somewhere to the few that are deployed."""
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 
 from tiersplit_core.cost.arrays import Floats, Ints
 from tiersplit_core.planning.envelope import values, vertices
-from tiersplit_core.planning.pool import Pool
+from tiersplit_core.planning.pool import Pool, ratio
 
 _SAMPLES = 256
 
@@ -48,7 +49,8 @@ def loss_of(pool: Pool, candidates: Sequence[Ints], chosen: Sequence[int]) -> fl
     else:
         points = vertices(np.array([oracle.plane(candidates[c]) for c in chosen]))
     scores = np.array([oracle.scores(tiers, points) for tiers in candidates]).T
-    return (1 + _loss(scores, scores.min(axis=1), chosen)) * (1 + pool.epsilon) - 1
+    loss = (1 + _loss(scores, scores.min(axis=1), chosen)) * (1 + pool.epsilon) - 1
+    return min(loss, sys.float_info.max)
 
 
 def _scores(pool: Pool, candidates: Sequence[Ints]) -> Floats:
@@ -64,6 +66,4 @@ def _scores(pool: Pool, candidates: Sequence[Ints]) -> Floats:
 
 
 def _loss(scores: Floats, floor: Floats, chosen: Sequence[int]) -> float:
-    best = scores[:, list(chosen)].min(axis=1)
-    positive = floor > 0
-    return float(np.max(best[positive] / floor[positive], initial=1.0)) - 1.0
+    return ratio(scores[:, list(chosen)].min(axis=1), floor)
