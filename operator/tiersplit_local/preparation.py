@@ -74,6 +74,8 @@ def _import(resource: SplitDeployment, manifest: Path, work: WorkDir, say: Say) 
 
 
 def _replace(work: WorkDir, make: Callable[[], object]) -> None:
+    # The segments that an earlier surface had cut lie in the bundle that goes.
+    work.mark_done("surface", "")
     shutil.rmtree(work.bundle, ignore_errors=True)
     make()
 
