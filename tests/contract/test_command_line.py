@@ -4,8 +4,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
@@ -38,11 +38,12 @@ def tiersplit(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def leaves(command: click.Command, name: str = "") -> list[tuple[str, click.Command]]:
-    if isinstance(command, click.Group):
-        found = [leaves(child, f"{name} {label}".strip()) for label, child in command.commands.items()]
-        return [leaf for group in found for leaf in group]
-    return [(name, command)]
+def leaves(command: Any, name: str = "") -> list[tuple[str, Any]]:
+    """Every command that is no group, with its full name."""
+    if not hasattr(command, "commands"):
+        return [(name, command)]
+    found = [leaves(child, f"{name} {label}".strip()) for label, child in command.commands.items()]
+    return [leaf for group in found for leaf in group]
 
 
 LEAVES = leaves(typer.main.get_command(build_app()))
