@@ -53,15 +53,17 @@ def _repeat(job: Job, sessions: Sessions, values: Values) -> tuple[dict[str, tup
     done_with = _last_reads(job)
     for _ in range(_WARM_UP):
         started = time.perf_counter()
-        last, _ = _run_once(job, sessions, values, done_with)
+        _run_once(job, sessions, values, done_with)
         first_s = time.perf_counter() - started
         if first_s > job.budget_s / 2:
             break
     least = job.min_runs if first_s * job.min_runs <= 2 * job.budget_s else min(_FEW_RUNS, job.min_runs)
     seconds: dict[str, list[float]] = {program.name: [] for program in job.programs}
+    last: Values = {}
     started = time.perf_counter()
     for run in range(job.max_runs):
-        del last
+        # A stage has sent its results away before it runs again: two runs' results never stand side by side.
+        last.clear()
         last, taken = _run_once(job, sessions, values, done_with)
         for name, value in taken.items():
             seconds[name].append(value)

@@ -2,9 +2,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.profiles import chain, graphs
-from tiersplit_core.graph.ir import INPUT
+from tiersplit_core.graph.ir import INPUT, Layer, LayerGraph, TensorSpec
 from tiersplit_core.profile.chunks import chunks
-from tiersplit_core.profile.memory import predict_stage_bytes, weight_bytes, working_set_bytes
+from tiersplit_core.profile.memory import held_bytes, predict_stage_bytes, weight_bytes, working_set_bytes
 
 
 def reference(graph, layers, batch):
@@ -58,3 +58,42 @@ def test_a_model_that_fits_is_one_chunk():
     graph = chain(("a", 1, 1000, 10), ("b", 1, 1000, 10))
     assert chunks(graph, 10_000, 1) == (("a", "b"),)
     assert chunks(graph, 1_500, 1) == (("a",), ("b",))
+
+
+def feature(name, op, inputs, elements, weights=0):
+    return Layer(name, op, tuple(inputs), (TensorSpec(f"{name}.t", "float32", (1, elements, 1, 1)),), 0, 0, weights)
+
+
+RESIDUAL = LayerGraph(
+    "residual",
+    (TensorSpec("x", "float32", (1, 5)),),
+    (
+        feature("a", "Conv", [INPUT], 10),
+        feature("b", "Conv", ["a"], 20),
+        feature("c", "Conv", ["b"], 10),
+        feature("add", "Add", ["c", "a"], 10),
+        feature("relu", "Relu", ["add"], 10),
+        Layer("fc", "Gemm", ("relu",), (TensorSpec("y", "float32", (1, 3)),)),
+    ),
+    ("fc",),
+)
+
+
+def test_the_runtime_holds_what_came_in_what_lives_and_what_leaves():
+    # At b: the input 5, a 10 and b 20. At c: the input, a, b and c. The sum and its activation overwrite c.
+    assert held_bytes(RESIDUAL, ["a", "b"], 1) == 4 * (5 + 10 + 20 + 10 + 20)
+    assert held_bytes(RESIDUAL, list(RESIDUAL.index), 1) == 4 * (5 + 10 + 20 + 10)
+    # Received maps stay with the caller and are copied into the blocked layout; c's place is taken over by the sum.
+    assert held_bytes(RESIDUAL, ["add"], 1) == 4 * (20 + 20 + 10)
+    # A result that is no feature map leaves from where it was computed.
+    assert held_bytes(RESIDUAL, ["fc"], 2) == 2 * 4 * (10 + 10 + 3)
+
+
+@given(st.data(), st.integers(1, 8))
+def test_what_is_held_grows_with_the_batch_and_covers_each_layers_own_tensors(data, batch):
+    graph = data.draw(graphs())
+    last = data.draw(st.integers(1, len(graph.layers)))
+    layers = [layer.name for layer in graph.layers[:last]]
+    held = held_bytes(graph, layers, batch)
+    assert held == batch * held_bytes(graph, layers, 1)
+    assert held >= batch * max(graph[name].output_bytes for name in layers)
