@@ -119,7 +119,7 @@ def _forward(job: Job, position: int, computed: Mapping[str, Any]) -> bytes:
             tensors.append(value)
     header = pb.ActivationSet(
         request_id=job.request_id,
-        plan=job.plan.digest,
+        plan=job.plan.key,
         next_segment=position,
         rows=job.rows,
         remaining_us=remaining_us(job.deadline),

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from tiersplit_core.errors import BundleError, OperationError
@@ -31,7 +32,7 @@ class Golden:
     def __init__(self, store: BlobStore, blobs: Iterable[str], model: pb.Model) -> None:
         found: dict[str, NDArray[Any]] = {}
         for digest in blobs:
-            found.update(load_file(store.path(digest)))
+            found.update(_load(store, digest))
         self.inputs = _named(found, "input", model.inputs)
         self.outputs = _named(found, "output", model.outputs)
         shape = next(iter(self.inputs.values())).shape
@@ -60,6 +61,13 @@ class Golden:
                 raise OperationError(
                     f"golden answer: {name} differs by {error:.3g} of its norm, allowed is {tolerance:g}"
                 )
+
+
+def _load(store: BlobStore, digest: str) -> dict[str, NDArray[Any]]:
+    try:
+        return load_file(store.path(digest))
+    except SafetensorError as error:
+        raise BundleError(f"is no safetensors file: {error}", digest) from error
 
 
 def _difference(got: NDArray[Any], expected: NDArray[Any]) -> float:

@@ -69,6 +69,7 @@ class Head:
         self.served: dict[str, Served] = {}
         self.rerun = self.in_flight = 0
         self.problems: dict[str, str] = {}
+        self.golden: Golden | None = None
         self._pipeline, self._metrics = pipeline, metrics
         self._max_in_flight, self._patience_s, self._changed = max_in_flight, patience_s, changed
 
@@ -79,8 +80,8 @@ class Head:
 
     def update(self, plans: Mapping[str, StagePlan], selected: str, fallback: str) -> None:
         """Take what a route says; plans that are no longer there are not verified any more."""
-        self.plans, self.selected, self.fallback = plans, selected, fallback
-        self.verified &= set(plans)
+        old, self.plans, self.selected, self.fallback = self.plans, plans, selected, fallback
+        self.verified = {digest for digest in self.verified & set(plans) if plans[digest].key == old[digest].key}
         self._reselect()
 
     def distrust_remote(self) -> None:
@@ -175,12 +176,12 @@ class Head:
             self._metrics.active(self.active or "")
         self._changed()
 
-    async def verify_all(self, golden: Golden) -> None:
-        """Run the golden request through every plan that has not answered it, until all have."""
+    async def verify_all(self) -> None:
+        """Run the golden request through every plan that has not answered it, for ever."""
         backoff = _GOLDEN_BACKOFF_S[0]
         while True:
             waiting = [digest for digest in self._order() if digest not in self.verified]
-            done = [digest for digest in waiting if await self._verified(self.plans.get(digest), golden)]
+            done = [digest for digest in waiting if await self._verified(self.plans.get(digest), self.golden)]
             backoff = _GOLDEN_BACKOFF_S[0] if done or not waiting else min(2 * backoff, _GOLDEN_BACKOFF_S[1])
             await asyncio.sleep(backoff)
 
@@ -188,9 +189,9 @@ class Head:
         urgent = [digest for digest in (self.selected, self.fallback) if digest in self.plans]
         return list(dict.fromkeys([*urgent, *self.plans]))
 
-    async def _verified(self, plan: StagePlan | None, golden: Golden) -> bool:
+    async def _verified(self, plan: StagePlan | None, golden: Golden | None) -> bool:
         link = self._pipeline.link
-        if plan is None or (plan.last_tier > 0 and (link is None or not link.usable)):
+        if plan is None or golden is None or (plan.last_tier > 0 and (link is None or not link.usable)):
             return False
         deadline = time.monotonic() + _GOLDEN_TIMEOUT_S
         job = Job(os.urandom(16), plan, 0, golden.inputs, golden.rows, deadline, admitted=True)
@@ -198,10 +199,11 @@ class Head:
             answer = await self._pipeline.run(job)
             remote = {tensor.name: proto_to_array(tensor) for tensor in answer.remote}
             golden.check({**answer.outputs, **remote}, plan)
-        except TiersplitError as error:
-            self.problems[plan.digest] = str(error)
+        except Exception as error:  # whatever it is, the plan has not proven itself; it is tried again
+            self.problems[plan.digest] = str(error) or type(error).__name__
             return False
-        if self.plans.get(plan.digest) is not plan:
+        current = self.plans.get(plan.digest)
+        if current is None or current.key != plan.key:
             return False  # a newer route came meanwhile
         self.problems.pop(plan.digest, None)
         self.verified.add(plan.digest)

@@ -76,7 +76,10 @@ class Link:
 
     def take_observations(self) -> list[Observed]:
         """What was observed since the last call."""
-        return [seen for stream in self._streams.values() for seen in stream.meter.take()]
+        taken = [seen for stream in self._streams.values() for seen in stream.meter.take()]
+        # One of several stages that is gone is no lost link.
+        single = len(self._streams) < 2 or not self.usable
+        return [seen for seen in taken if single or not seen.lost]
 
     async def close(self) -> None:
         """Close all streams."""

@@ -47,7 +47,7 @@ class Stage:
         pool = SegmentPool(store, options.threads)
         worker = Worker(options.queue)
         self._pipeline = Pipeline(options.tier, pool, worker, options.slowdown, self._metrics)
-        self._servicer = ActivationsServicer(self._pipeline, self._metrics, self._instance)
+        self._servicer = ActivationsServicer(self._pipeline, self._metrics, self._instance, options.max_in_flight)
         state = options.state_dir / f"{options.deployment}-{options.tier}.route" if options.state_dir else None
         self._router = Router(
             options.deployment, options.tier, store, pool, self._pipeline, self._servicer, self._report_soon, state
@@ -127,10 +127,14 @@ class Stage:
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._servicer.farewell()
         await asyncio.sleep(self._options.drain_wait_s)
+        # New requests are refused from here on; those in flight have their time. Streams between stages never end by
+        # themselves, so their server stops last.
+        activations, *inference = self._servers
+        await asyncio.gather(*(server.stop(self._options.drain_timeout_s) for server in inference))
         await self._pipeline.wait_idle(self._options.drain_timeout_s)
         with contextlib.suppress(TimeoutError):
             await self._servicer.flush(_STOP_GRACE_S)
-        await asyncio.gather(*(server.stop(_STOP_GRACE_S) for server in self._servers))
+        await activations.stop(_STOP_GRACE_S / 4)
 
     def _report_soon(self) -> None:
         if self._reporter is not None:
@@ -138,17 +142,10 @@ class Stage:
 
     def _watch_gauges(self) -> None:
         pipeline, watch = self._pipeline, self._metrics.watch
-        watch("tiersplit_in_flight", "Requests in flight.", pipeline.in_flight.total)
+        watch("tiersplit_in_flight", "Requests in flight.", pipeline.in_flight_total)
         watch("tiersplit_queue_depth", "Requests that wait or compute.", lambda: pipeline.worker.depth)
-        watch(
-            "tiersplit_link_bytes",
-            "Bytes sent to the next tier.",
-            lambda: pipeline.link.sent[0] if pipeline.link else 0,
-        )
-        watch(
-            "tiersplit_link_seconds", "Seconds that they took.", lambda: pipeline.link.sent[1] if pipeline.link else 0
-        )
         watch("tiersplit_late_answers", "Answers after the fact.", lambda: pipeline.link.late if pipeline.link else 0)
+        self._metrics.watch_link(lambda: pipeline.link)
 
     def _announce(self, addresses: dict[str, str]) -> None:
         text = json.dumps({**addresses, "pid": os.getpid(), "instance": self._instance})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 _ALPHA = 0.3
 _BULK_BYTES = 4096
+_LEAST_MOVING = 0.03  # of the seconds: jitter of the latency must not look like an endless bandwidth
 _PATIENCE_S, _PATIENCE_FACTOR, _PATIENCE_UNKNOWN_S = 0.5, 4.0, 5.0
 _MAX_OBSERVATIONS = 512
 
@@ -103,7 +104,7 @@ class Meter:
             self.round_trip_s = observed.seconds if known is None else known + _ALPHA * (observed.seconds - known)
             return
         latency = (self.round_trip_s or 0.0) if observed.idle_before else 0.0
-        moving = max(observed.seconds - latency, observed.seconds * 0.1)
+        moving = max(observed.seconds - latency, observed.seconds * _LEAST_MOVING)
         rate = 8 * observed.size_bytes / moving
         known = self.bandwidth_bps
         self.bandwidth_bps = rate if known is None else 1.0 / ((1 - _ALPHA) / known + _ALPHA / rate)

@@ -1,10 +1,34 @@
 """What a stage tells Prometheus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from tiersplit_stage.link import Link
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class _LinkCollector(Collector):
+    """Counters that the link keeps itself."""
+
+    def __init__(self, link: Callable[[], Link | None]) -> None:
+        self._link = link
+
+    def collect(self) -> Iterator[Metric]:
+        """The counters as they are now."""
+        link = self._link()
+        labels = ["source", "target"]
+        sent = CounterMetricFamily("tiersplit_link_bytes", "Bytes sent to the next tier.", labels=labels)
+        busy = CounterMetricFamily("tiersplit_link_seconds", "Seconds that they took.", labels=labels)
+        if link is not None:
+            for family, value in zip((sent, busy), link.sent, strict=True):
+                family.add_metric([link.source, link.target], value)
+        yield sent
+        yield busy
 
 
 class StageMetrics:
@@ -53,6 +77,10 @@ class StageMetrics:
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A gauge that is read when Prometheus asks."""
         Gauge(name, text, registry=self.registry).set_function(value)
+
+    def watch_link(self, link: Callable[[], Link | None]) -> None:
+        """Bytes and seconds of the link to the next tier, read when Prometheus asks."""
+        self.registry.register(_LinkCollector(link))
 
     def serve(self, address: str) -> str:
         """Answer scrapes on `HOST:PORT` (port 0 picks one); returns the address."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from tiersplit_wire.v1 import activation_pb2 as pb
 
 if TYPE_CHECKING:
     from tiersplit_stage.link import Link
+
+_KEPT_SECONDS = 256
 
 
 @dataclass(slots=True)
@@ -51,7 +53,8 @@ class Pipeline:
         self.tier, self.pool, self.worker = tier, pool, worker
         self.link: Link | None = None
         self.in_flight: Counter[str] = Counter()
-        self.segment_seconds: dict[tuple[str, int], list[float]] = defaultdict(list)
+        self.blobs_in_use: Counter[str] = Counter()
+        self.segment_seconds: dict[tuple[str, int], deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_SECONDS))
         self.idle = asyncio.Event()
         self._slowdown = slowdown
         self._metrics = metrics
@@ -62,14 +65,16 @@ class Pipeline:
         Raises:
             TiersplitError: why it could not be answered.
         """
-        self.in_flight[job.plan.digest] += 1
+        blobs = [segment.blob for segment in job.plan.own_segments]
+        self.in_flight[job.plan.key] += 1
+        self.blobs_in_use.update(blobs)
         try:
             async with asyncio.timeout_at(job.deadline):
                 return await self._run(job)
         except TimeoutError as error:
             raise DeadlineError("the deadline passed before the answer came") from error
         finally:
-            self._left(job.plan.digest)
+            self._left(job.plan.key, blobs)
 
     async def _run(self, job: Job) -> Answer:
         check_values(job)
@@ -101,11 +106,14 @@ class Pipeline:
             self._metrics.segment(segment, seconds)
         return pb.StageSeconds(tier=self.tier, queue_s=queue_s, compute_s=outcome.compute_s, codec_s=outcome.codec_s)
 
-    def _left(self, digest: str) -> None:
-        self.in_flight[digest] -= 1
-        if self.in_flight[digest] <= 0:
-            del self.in_flight[digest]
+    def _left(self, key: str, blobs: list[str]) -> None:
+        self.in_flight -= Counter([key])  # keeps positive counts only
+        self.blobs_in_use -= Counter(blobs)
         self.idle.set()
+
+    def in_flight_total(self) -> int:
+        """Requests in flight, of all plans."""
+        return self.in_flight.total()
 
     async def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing is in flight; False when `timeout_s` was not enough."""

@@ -1,5 +1,6 @@
 """A route's plans as one tier sees them: what it runs, what it needs for that, what it hands on."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ class StagePlan:
 
     Attributes:
         digest: names the plan.
+        key: names the plan with its segments and crossings: what frames carry, so that two stages whose routes cut the
+            same plan differently refuse each other's frames instead of misreading them.
         segments: in running order.
         tiers: position of each segment's tier in the route.
         tier: position of this tier.
@@ -43,6 +46,7 @@ class StagePlan:
     """
 
     digest: str
+    key: str
     segments: tuple[SegmentInfo, ...]
     tiers: tuple[int, ...]
     tier: int
@@ -113,6 +117,7 @@ def compile_plans(route: pb.Route, tier: str) -> dict[str, StagePlan]:
         _check_order([info for info, _ in placed], given, outputs, path)
         plans[plan.digest] = StagePlan(
             plan.digest,
+            _key(plan, placed),
             tuple(info for info, _ in placed),
             tuple(place for _, place in placed),
             names.index(tier),
@@ -121,6 +126,12 @@ def compile_plans(route: pb.Route, tier: str) -> dict[str, StagePlan]:
             {found.tensor: (found.bits or 64, found.encoding or "raw") for found in plan.crossings},
         )
     return plans
+
+
+def _key(plan: pb.RoutePlan, placed: Sequence[tuple[SegmentInfo, int]]) -> str:
+    crossings = sorted((found.tensor, found.bits, found.encoding) for found in plan.crossings)
+    text = repr((plan.digest, [(info.id, info.blob, tier) for info, tier in placed], crossings))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def _placed(

@@ -110,9 +110,9 @@ class Router:
             self._changed()
             return
         now = time.monotonic()
-        self._retired.update({digest: now for digest in self._servicer.plans if digest not in plans})
-        self._retired = {digest: since for digest, since in self._retired.items() if digest not in plans}
-        self._servicer.plans = {**self._servicer.plans, **plans}
+        current = {plan.key: plan for plan in plans.values()}
+        retired = {key: self._retired.get(key, now) for key in self._servicer.plans if key not in current}
+        self._retired, self._servicer.plans = retired, {**self._servicer.plans, **current}
         self.route, self.problem, self._offered = route, "", None
         self._remember(route)
         await self._connect(route)
@@ -154,32 +154,34 @@ class Router:
     def _lead(self, route: pb.Route, plans: dict[str, StagePlan], golden: Golden | None) -> None:
         if self.head is None or self.inference is None or golden is None:
             return
-        kept = {self.head.active} if self.head.active and route.selected not in self.head.verified else set()
-        old = {digest: plan for digest, plan in self._servicer.plans.items() if digest in kept}
+        old = {digest: plan for digest, plan in self.head.plans.items() if digest == self.head.active}
         self.inference.model = route.model
         self.head.update({**old, **plans}, route.selected, route.fallback)
-        if self._verifying is not None:
-            self._verifying.cancel()
-        self._verifying = asyncio.ensure_future(self.head.verify_all(golden))
+        self.head.golden = golden
+        if self._verifying is None:
+            self._verifying = asyncio.ensure_future(self.head.verify_all())
 
     async def _sweep(self) -> None:
         """Drop plans that no route names, nothing runs and nobody will ask for, and the segments only they needed."""
         now = time.monotonic()
-        using = {*self._pipeline.in_flight, self.head.active if self.head else None}
-        gone = [digest for digest, since in self._retired.items() if digest not in using and now - since > _GRACE_S]
-        for digest in gone:
-            del self._retired[digest]
+        using = {*self._pipeline.in_flight, *self._active_key()}
+        gone = [key for key, since in self._retired.items() if key not in using and now - since > _GRACE_S]
+        for key in gone:
+            del self._retired[key]
         if gone:
-            self._servicer.plans = {d: plan for d, plan in self._servicer.plans.items() if d not in gone}
+            self._servicer.plans = {key: plan for key, plan in self._servicer.plans.items() if key not in gone}
             if self.head is not None:
-                self.head.update(
-                    {d: p for d, p in self.head.plans.items() if d not in gone}, self.head.selected, self.head.fallback
-                )
+                known = {digest: plan for digest, plan in self.head.plans.items() if plan.key in self._servicer.plans}
+                self.head.update(known, self.head.selected, self.head.fallback)
         needed = {segment.blob for plan in self._servicer.plans.values() for segment in plan.own_segments}
-        surplus = self._pool.loaded - needed
+        surplus = self._pool.loaded - needed - set(self._pipeline.blobs_in_use)
         if surplus:
             await asyncio.get_running_loop().run_in_executor(self._loader, self._pool.drop, surplus)
             self._changed()
+
+    def _active_key(self) -> list[str]:
+        plan = self.head.plans.get(self.head.active or "") if self.head is not None else None
+        return [plan.key] if plan is not None else []
 
     def _watch_peers(self) -> None:
         link = self._pipeline.link

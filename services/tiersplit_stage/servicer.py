@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
-from tiersplit_core.errors import FrameError
+from tiersplit_core.errors import ExhaustedError, FrameError
 from tiersplit_stage.execute import Job
 from tiersplit_stage.metrics import StageMetrics
 from tiersplit_stage.pipeline import Answer, Pipeline
@@ -80,13 +80,15 @@ class ActivationsServicer:
         pipeline: runs them.
         metrics: counts them.
         instance: names this process to its neighbours.
+        max_in_flight: requests that are accepted at the same time.
     """
 
-    def __init__(self, pipeline: Pipeline, metrics: StageMetrics, instance: str) -> None:
-        self.plans: dict[str, StagePlan] = {}
+    def __init__(self, pipeline: Pipeline, metrics: StageMetrics, instance: str, max_in_flight: int) -> None:
+        self.plans: dict[str, StagePlan] = {}  # by key
         self._pipeline = pipeline
         self._metrics = metrics
         self._instance = instance
+        self._max_in_flight = max_in_flight
         self._upstreams: set[Upstream] = set()
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -128,16 +130,23 @@ class ActivationsServicer:
         try:
             answer = await self._pipeline.run(self._job(message, began))
         except Exception as error:  # whatever went wrong is the answer; the stream lives on
-            self._metrics.request(message.plan, status_of(error).name, time.monotonic() - began)
+            self._metrics.request(self._label(message), status_of(error).name, time.monotonic() - began)
             return _failure(message.request_id, error)
-        self._metrics.request(message.plan, "OK", time.monotonic() - began)
+        self._metrics.request(self._label(message), "OK", time.monotonic() - began)
         return pb.DownstreamFrame(result=_result(message.request_id, answer))
+
+    def _label(self, message: pb.ActivationSet) -> str:
+        """A plan's digest; what no route named must not become a label of its own."""
+        plan = self.plans.get(message.plan)
+        return "unknown" if plan is None else plan.digest
 
     def _job(self, message: pb.ActivationSet, now: float) -> Job:
         check_activations(message)
         plan = self.plans.get(message.plan)
         if plan is None:
             raise NotResidentError(f"tier {self._pipeline.tier} does not know the plan {message.plan[:80]}")
+        if self._pipeline.in_flight.total() >= self._max_in_flight:
+            raise ExhaustedError(f"{self._max_in_flight} requests are in flight at tier {self._pipeline.tier}")
         return Job(
             request_id=message.request_id,
             plan=plan,

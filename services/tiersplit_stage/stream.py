@@ -186,10 +186,10 @@ class Stream:
         """Nothing moved for too long: tell the controller and everybody who waits, and keep listening."""
         now = time.monotonic()
         self._overdue = None
+        self.meter.lost(now)
         if not self.suspect:
             self.suspect = True
             self._stuck_since = now
-            self.meter.lost(now)
             self._fail_all(f"the link to {self.address} does not move")
             self._changed()
         if self._stuck_since is not None and now - self._stuck_since > _STUCK_S and self._call is not None:
@@ -202,7 +202,7 @@ class Stream:
         self.connected, self._call = False, None
         if self._overdue is not None:
             self._overdue.cancel()
-        if was:
+        if was and not self.draining:
             self.meter.lost(time.monotonic())
         self.meter.forget()
         self._fail_all(f"the link to {self.address} broke: {reason}")

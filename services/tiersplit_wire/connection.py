@@ -16,8 +16,9 @@ _COMMON = (
     ("grpc.http2.lookahead_bytes", _READ_AHEAD_BYTES),
     ("grpc.http2.max_frame_size", 1 << 20),
     # Pings more often than the other side allows end a connection: both sides are set.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_time_ms", 15_000),
+    # On a slow link a ping waits behind megabytes; streams notice a link that does not move by themselves, and sooner.
+    ("grpc.keepalive_timeout_ms", 60_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 )

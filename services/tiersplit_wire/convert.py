@@ -206,6 +206,10 @@ def _zstd(payload: bytes, limit: int, name: str) -> bytes:
 
 def _lz4(payload: bytes, limit: int, name: str) -> bytes:
     try:
-        return bytes(lz4.frame.LZ4FrameDecompressor().decompress(payload, max_length=limit + 1))
+        reader = lz4.frame.LZ4FrameDecompressor()
+        data = bytes(reader.decompress(payload, max_length=limit + 1))
     except (RuntimeError, ValueError, EOFError, MemoryError) as error:
         raise FrameError(f"not lz4: {error}", f"{name}.payload") from error
+    if len(data) == limit and not reader.eof:
+        raise FrameError("the lz4 frame is cut off", f"{name}.payload")
+    return data

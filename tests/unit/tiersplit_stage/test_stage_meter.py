@@ -1,0 +1,81 @@
+"""What a sender learns from receipts, with the time given."""
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tiersplit_stage.meter import Meter, ProbeBudget
+
+
+def test_a_transmission_over_an_idle_link_is_measured_from_its_start():
+    meter = Meter()
+    meter.sent(b"a", 1000, 10.0)
+    seen = meter.received(b"a", 10.3)
+    assert (seen.size_bytes, seen.idle_before) == (1000, True)
+    assert seen.seconds == pytest.approx(0.3)
+
+
+def test_transmissions_back_to_back_are_measured_between_receipts():
+    meter = Meter()
+    for name, at in ((b"a", 0.0), (b"b", 0.01), (b"c", 0.02)):
+        meter.sent(name, 10_000, at)
+    assert meter.received(b"a", 1.0).idle_before
+    later = [meter.received(b"b", 1.5), meter.received(b"c", 2.25)]
+    assert [seen.seconds for seen in later] == [pytest.approx(0.5), pytest.approx(0.75)]
+    assert not any(seen.idle_before for seen in later)
+
+
+@given(st.floats(1e5, 1e9), st.floats(0, 0.2))
+def test_bandwidth_and_latency_are_recovered_from_probes_of_two_sizes(bandwidth, latency):
+    assume(8 * 20_000 / bandwidth > 0.1 * latency)
+    meter = Meter()
+    now = 0.0
+    for size in (100, 20_000) * 20:
+        meter.sent(b"p", size, now)
+        now += 2 * latency + 8 * size / bandwidth
+        meter.received(b"p", now)
+        now += 1.0
+    assert meter.bandwidth_bps == pytest.approx(bandwidth, rel=0.25)
+
+
+def test_patience_is_half_a_second_or_four_times_what_is_expected():
+    meter = Meter()
+    assert meter.patience_s(10**9) == 5.0
+    meter.sent(b"a", 100_000, 0.0)
+    meter.received(b"a", 0.8)
+    assert meter.patience_s(10) == 0.5
+    assert meter.patience_s(1_000_000) == pytest.approx(4 * 8.0, rel=0.01)
+
+
+def test_the_oldest_transmission_counts_as_lost_when_nothing_moves():
+    meter = Meter()
+    assert meter.overdue_at() is None
+    meter.sent(b"a", 10, 3.0)
+    assert meter.overdue_at() == 8.0
+    meter.lost(8.0)
+    (seen,) = meter.take()
+    assert seen.lost
+    assert seen.seconds == 5.0
+    assert meter.received(b"a", 9.0) is not None, "a late receipt still teaches"
+
+
+def test_a_receipt_that_nothing_waits_for_is_ignored():
+    assert Meter().received(b"x", 1.0) is None
+
+
+@given(st.floats(1e4, 1e9), st.lists(st.floats(0.05, 2.0), min_size=50, max_size=200))
+def test_probing_stays_within_its_share_of_the_bandwidth(bandwidth, steps):
+    budget, now, used, largest = ProbeBudget(), 0.0, 0, 0
+    budget.padding(now, bandwidth, 0)
+    for step in steps:
+        now += step
+        padding = budget.padding(now, bandwidth, 0)
+        used += 0 if padding is None else padding + 96
+        largest = max(largest, padding or 0)
+    assert used <= 0.01 * bandwidth / 8 * now + 1
+
+
+def test_a_budget_of_the_route_replaces_the_share():
+    budget = ProbeBudget()
+    budget.padding(0.0, 1e6, 80_000)
+    assert budget.padding(1.0, 1e6, 80_000) == 2500

@@ -1,0 +1,91 @@
+"""Routes as one tier sees them."""
+
+import pytest
+
+from tests.support.stages import TinyModel
+from tiersplit_core.errors import BundleError, InputError, OperationError
+from tiersplit_stage.golden import Golden
+from tiersplit_stage.plans import compile_plans
+from tiersplit_stage.pool import BlobStore, SegmentPool
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return TinyModel(tmp_path_factory.mktemp("plans") / "bundle")
+
+
+def test_a_tier_knows_what_it_runs_and_what_travels_on(model):
+    plan = compile_plans(model.route(1, ["012"], "012", {}), "mdc")["012"]
+    assert [plan.segments[i].id for i in plan.own(1)] == ["b"]
+    assert plan.needed_from(1) == {"y"}
+    assert plan.needed_from(2) == {"y", "z"}, "the skip connection travels with the activation"
+    assert plan.last_tier == 2
+    assert plan.stage_names == ("edge", "mdc", "cloud")
+
+
+def test_a_tier_without_segments_relays(model):
+    plan = compile_plans(model.route(1, ["022"], "022", {}), "mdc")["022"]
+    assert not list(plan.own(1))
+    assert plan.own_segments == ()
+
+
+def test_positions_that_are_not_for_a_tier_are_refused(model):
+    plan = compile_plans(model.route(1, ["012"], "012", {}), "mdc")["012"]
+    for position in (0, 3, -1, 99):
+        with pytest.raises(InputError):
+            plan.own(position)
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        (lambda r: r.plans[0].segments[1].MergeFrom(type(r.plans[0].segments[1])(segment="q")), "segments[1].segment"),
+        (lambda r: r.plans[0].segments[1].MergeFrom(type(r.plans[0].segments[1])(tier="moon")), "segments[1].tier"),
+        (lambda r: r.plans[0].ClearField("segments"), "plans[0].segments"),
+        (lambda r: r.plans[0].segments.pop(), "plans[0].segments"),
+        (lambda r: r.segments[1].inputs.append("nothing"), "segments[1]"),
+        (lambda r: r.ClearField("tiers"), "route.tiers"),
+    ],
+)
+def test_a_malformed_route_is_refused_with_its_field(model, change, path):
+    route = model.route(1, ["012"], "012", {})
+    change(route)
+    with pytest.raises(InputError) as caught:
+        compile_plans(route, "edge")
+    assert path in caught.value.path
+
+
+def test_a_flipped_byte_and_a_missing_blob_are_refused_by_name(tmp_path):
+    model = TinyModel(tmp_path / "bundle")
+    plan = compile_plans(model.route(1, ["000"], "000", {}), "edge")["000"]
+    digest = plan.segments[1].weights[0]
+    blob = model.bundle / "blobs" / "sha256" / digest.removeprefix("sha256:")
+    data = bytearray(blob.read_bytes())
+    data[7] ^= 1
+    blob.write_bytes(data)
+    pool = SegmentPool(BlobStore(model.bundle), 1)
+    with pytest.raises(BundleError, match=digest):
+        pool.load(plan.segments[1])
+    blob.unlink()
+    with pytest.raises(BundleError, match=digest):
+        pool.load(plan.segments[1])
+    assert not pool.loaded
+    for name in ("sha256:../../etc/passwd", "md5:00", ""):
+        with pytest.raises(BundleError):
+            BlobStore(model.bundle).path(name)
+
+
+def test_the_golden_check_refuses_missing_misshapen_wrong_and_infinite_answers(model):
+    route = model.route(1, ["012"], "012", {})
+    golden = Golden(BlobStore(model.bundle), [model.golden], route.model)
+    plan = compile_plans(route, "edge")["012"]
+    good = {"out": golden.outputs["out"], "aux": golden.outputs["aux"]}
+    golden.check(good, plan)
+    for wrong in (None, good["out"][:, :2], good["out"] * 1.01, good["out"] * float("nan")):
+        answers = {**good, "out": wrong}
+        if wrong is None:
+            del answers["out"]
+        with pytest.raises(OperationError, match="golden answer: out"):
+            golden.check(answers, plan)
+    coarse = compile_plans(model.route(1, ["012"], "012", {}, bits=8), "edge")["012"]
+    golden.check({**good, "out": good["out"] * 1.01}, coarse)
