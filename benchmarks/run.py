@@ -1,7 +1,8 @@
 """Runs the benchmark scripts of this folder and writes RESULTS.md.
 
-Each script prints one JSON document as the last thing on stdout: {"name", "rows": [{"what", "target", "measured", "unit",
-"p50", "p95", "p99", "ci95", "repeats", "passed", "reason"}], "note"}; all but `what` and `measured` may be missing.
+Each script prints one JSON document as the last thing on stdout:
+{"name", "note", "rows": [{"what", "target", "measured", "unit", "p50", "p95", "p99", "ci95", "repeats", "passed",
+"reason"}]}; all but `what` and `measured` may be missing.
 A target that is missed is a result; a script that crashes is a failure.
 """
 

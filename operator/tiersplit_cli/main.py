@@ -6,6 +6,7 @@ import pkgutil
 import sys
 
 import typer
+from rich.markup import escape
 
 from tiersplit_cli import commands
 from tiersplit_cli.output import say
@@ -34,7 +35,7 @@ def main() -> None:
     try:
         build_app()()
     except TiersplitError as error:
-        say(f"[red]error:[/red] {error}")
+        say(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(exit_code(error))
     except BrokenPipeError:
         # The reader of our output left; Python would complain again when it flushes at exit.

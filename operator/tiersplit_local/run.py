@@ -30,6 +30,7 @@ def run_manifest(
     fresh: bool,
     pin: str | None,
     say: Say,
+    ready: Say,
     on_tick: Callable[[dict[str, Any]], None],
 ) -> None:
     """Import, profile, plan, deploy and serve what `manifest` declares, until SIGINT or SIGTERM.
@@ -40,6 +41,7 @@ def run_manifest(
         fresh: ignore results of earlier runs.
         pin: digest of a plan that is to serve whatever the policy thinks.
         say: told each step.
+        ready: told the head's HOST:PORT once it serves.
         on_tick: told the state about once a second while it serves.
 
     Raises:
@@ -59,7 +61,7 @@ def run_manifest(
 
         async def serve() -> None:
             # Made inside: a server of grpc belongs to the event loop that runs when it is made.
-            await Supervisor(settings, prepared, work, options).run(lambda head: _ready(head, say), on_tick)
+            await Supervisor(settings, prepared, work, options).run(ready, on_tick)
 
         asyncio.run(serve())
 
@@ -70,12 +72,6 @@ def _announce(settings: LocalSettings, say: Say) -> None:
             "at this machine's speed" if tier.slowdown == 1 else f"{tier.slowdown:g} times slower than this machine"
         )
         say(f"tier {tier.name}: a process {slower}")
-
-
-def _ready(head: str, say: Say) -> None:
-    sys.stdout.write(f"head: {head}\n")
-    sys.stdout.flush()
-    say("ready; Ctrl-C ends it")
 
 
 @contextmanager

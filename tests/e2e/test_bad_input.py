@@ -21,7 +21,6 @@ from tests.support.bad_input import (
     problem,
     problem_text,
 )
-from tiersplit_api.v1alpha1.loading import load_manifest
 from tiersplit_bundle import Bundle, media
 from tiersplit_stage.inference import read_inputs, wanted_outputs
 from tiersplit_wire.convert import check_activations, parse_upstream, proto_to_array
@@ -29,6 +28,7 @@ from tiersplit_wire.v1 import activation_pb2 as wire
 from tiersplit_wire.v1 import inference_pb2 as inference
 
 EXIT_BAD_INPUT = 2
+SLOWDOWN = "tiersplit.dev/local-slowdown"
 
 
 def frame(function: Callable[[], object]) -> Callable[[Path, Any], Outcome]:
@@ -91,7 +91,9 @@ MANIFESTS = (
     Case(
         "a float", manifest("spec.adaptation", {"cooldownPeriodSeconds": 0.5}), "spec.adaptation.cooldownPeriodSeconds"
     ),
-    Case("no such file", lambda folder, capture: call(lambda: load_manifest(folder / "no.yaml")), "no.yaml"),
+    Case("a slow-down that is none", manifest("metadata.annotations", {SLOWDOWN: "edge=fast"}), SLOWDOWN),
+    Case("an objective that is not planned", manifest("spec.objective", {"minimize": "EdgeMemory"}), "spec.objective"),
+    Case("no such file", lambda folder, capture: bad.command(capture, "run", "-f", str(folder / "no.yaml")), "no.yaml"),
 )
 BUNDLES = (
     Case("no bundle", lambda folder, capture: bad.command(capture, "profile", "--bundle", str(folder / "x")), "x"),

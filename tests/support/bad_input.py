@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tiersplit_api.v1alpha1.loading import load_manifest
 from tiersplit_bundle import Blob, BundleWriter, media
 from tiersplit_cli.main import exit_code, main
 from tiersplit_core.errors import TiersplitError
@@ -140,17 +139,17 @@ def problem(path: str, new: Any) -> Callable[[Path, Any], Outcome]:
 
 
 def manifest_text(text: str) -> Callable[[Path, Any], Outcome]:
-    """A manifest of this text."""
+    """`tiersplit run` with a manifest of this text."""
 
     def give(folder: Path, capture: Any) -> Outcome:
         (folder / "split.yaml").write_text(text)
-        return call(lambda: load_manifest(folder / "split.yaml"))
+        return command(capture, "run", "-f", str(folder / "split.yaml"))
 
     return give
 
 
 def manifest(path: str, new: Any) -> Callable[[Path, Any], Outcome]:
-    """A manifest with one field changed."""
+    """`tiersplit run` with one field changed."""
     return manifest_text(yaml.safe_dump(changed(MANIFEST, path, new)))
 
 

@@ -1,5 +1,7 @@
 """`tiersplit run`: a SplitDeployment on this machine."""
 
+import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tiersplit_cli.output import say, stderr
+from tiersplit_cli.output import Format, OutputOption, say, stderr
 
 _LINE_EVERY_S = 10.0
 
@@ -25,6 +27,7 @@ def run(
     max_batch: Annotated[int, typer.Option(min=1, max=4096, help="Largest batch that the head takes.")] = 64,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore results of earlier runs.")] = False,
     pin: Annotated[str | None, typer.Option(help="Serve the plan with this digest, whatever is best.")] = None,
+    output: OutputOption = Format.TABLE,
 ) -> None:
     """Import, profile, plan and serve a model over emulated tiers; prints `head: HOST:PORT` once it is ready."""
     from tiersplit_local.run import run_manifest  # noqa: PLC0415 - --help needs none of this
@@ -32,7 +35,17 @@ def run(
 
     options = RunOptions(threads=threads, serve_port=serve_port, max_batch=max_batch)
     with _live() as show:
-        run_manifest(manifest, options, fresh=fresh, pin=pin, say=say, on_tick=show)
+        run_manifest(
+            manifest, options, fresh=fresh, pin=pin, say=say, ready=lambda head: _ready(head, output), on_tick=show
+        )
+
+
+def _ready(head: str, output: Format) -> None:
+    """Print the head's address; a reader that waits for it gets it at once."""
+    line = json.dumps({"head": head}) if output is Format.JSON else f"head: {head}"
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+    say("ready; Ctrl-C ends it")
 
 
 @contextmanager
