@@ -16,7 +16,7 @@ MAX_DOCUMENT_BYTES = 16 * 2**20
 MAX_BLOB_BYTES = 64 * 2**30
 MAX_LAYERS = 200_000
 _CHUNK_BYTES = 2**20
-_DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def check_digest(digest: object, path: str) -> str:
     Raises:
         BundleError: it is none.
     """
-    if not isinstance(digest, str) or _DIGEST.match(digest) is None:
+    if not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None:
         raise BundleError(f"{digest!r} is no digest; expected sha256: and 64 hexadecimal digits", path)
     return digest
 
