@@ -176,8 +176,8 @@ def main() -> None:
         "machine": {"processor": platform.processor() or platform.machine(), "python": platform.python_version()},
         "note": (
             f"Trace 50, 5, 0.5, 0, 20 Mbps on the edge link, {arguments.step_seconds:.0f} s each. The oracle is, in "
-            "each step, the fastest plan as measured in the same repeat. While the link is down a fixed split that crosses "
-            f"it cannot answer; such a request counts {PATIENCE_S:.0f} s."
+            "each step, the fastest plan as measured in the same repeat. While the link is down a fixed split that "
+            f"crosses it cannot answer; such a request counts {PATIENCE_S:.0f} s."
         ),
     }
     print(json.dumps(document))

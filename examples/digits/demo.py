@@ -8,10 +8,14 @@ writes an HTML report. `--quick` shortens the trace; `--json FILE` writes what w
 import argparse
 import asyncio
 import json
+import os
 import platform
+import signal
 import sys
-from datetime import datetime
+import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +32,8 @@ from examples.digits.trace import LINK, Step, steps_of
 MANIFEST = store.HERE / "split.yaml"
 TIERS = ("edge", "mdc", "cloud")
 MODEL = "digits"
+READY = "ready;"
+"""How the line begins that `tiersplit run` says once it serves; its live status follows."""
 STEP_S, QUICK_STEP_S = 14.0, 5.0
 EFFORT, QUICK_EFFORT = Effort(), Effort(requests=2, seconds=0.4)
 
@@ -37,7 +43,8 @@ async def run_demo(screen: Screen, steps: tuple[Step, ...], effort: Effort, repo
     with screen.step("Train a small residual network on real handwritten digits"):
         training = await train(screen)
     pictures = load_test_set()
-    with screen.step("Import, measure, plan and deploy it: tiersplit run -f examples/digits/split.yaml"):
+    with screen.step("Import it, measure it, plan where to divide it, and deploy it over three tiers"):
+        screen.command("tiersplit run -f examples/digits/split.yaml")
         deployment = await deploy(screen)
     try:
         story = await _observe(screen, deployment, steps, effort, (training, pictures))
@@ -67,7 +74,18 @@ async def train(screen: Screen) -> store.Training:
 
 async def _train_process(screen: Screen) -> None:
     command = (sys.executable, "-m", "examples.digits.train", "--json")
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    # Threads that wait without spinning lose little alone, and much less where the processor is shared.
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=environment)
+    try:
+        await _follow(process, screen)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _follow(process: asyncio.subprocess.Process, screen: Screen) -> None:
     assert process.stdout is not None
     with screen.doing("training"):
         async for line in process.stdout:
@@ -88,14 +106,17 @@ def load_test_set() -> KnownPictures:
 
 async def deploy(screen: Screen) -> Deployment:
     """Start the deployment and echo what it says until it is ready."""
-    ready = False
+    ready = asyncio.Event()
 
     def heard(line: str) -> None:
-        if line.strip() and not ready:
+        if line.startswith(READY):
+            ready.set()
+        if line.strip() and not ready.is_set():
             screen.detail(f"[dim]{line.strip()}[/]")
 
-    deployment = await Deployment.start(MANIFEST, heard)
-    ready = True
+    with screen.doing("preparing"):
+        deployment = await Deployment.start(MANIFEST, heard)
+    ready.set()
     screen.detail(f"ready: the head answers at {deployment.head}")
     return deployment
 
@@ -142,18 +163,20 @@ async def _play(
     plans: tuple[PlanInfo, ...],
 ) -> tuple[tuple[Played, ...], tuple[Decision, ...]]:
     whole_s = sum(step.seconds for step in steps)
-    began = datetime.now().astimezone().timestamp()
+    zero = time.time() - camera.now_s()
 
     def heard(played: Played) -> None:
         screen.detail(_told(played, plans))
 
     with screen.step(f"Change the bandwidth from {LINK[0]} to {LINK[1]} while pictures keep coming ({whole_s:.0f} s)"):
-        screen.detail(f"[dim]each change is a command: tiersplit link set {':'.join(LINK)} --bandwidth …[/]")
+        screen.command(f"tiersplit link set {':'.join(LINK)} --bandwidth 5M   [not bold dim](and so on)[/]")
         with screen.doing("playing the trace"):
             played = await play(deployment, camera, steps, heard)
-        decisions = decisions_of(await deployment.status(), began)
-        for decision in decisions:
-            screen.detail(f"[dim]{_when(decision, began)} {_label(decision.plan, plans)}: {decision.reason}[/]")
+        decisions = decisions_of(await deployment.status(), zero)
+        screen.detail("why the plan changed, in the controller's words:")
+        for decision in (each for each in decisions if each.at_s >= played[0].began_s):
+            after_s = decision.at_s - played[0].began_s
+            screen.detail(f"[dim]after {after_s:4.1f} s to {_label(decision.plan, plans)}: {decision.reason}[/]")
     return played, decisions
 
 
@@ -166,10 +189,6 @@ def _told(played: Played, plans: tuple[PlanInfo, ...]) -> str:
 
 def _label(digest: str, plans: tuple[PlanInfo, ...]) -> str:
     return next((plan.label for plan in plans if plan.digest == digest), digest[:15])
-
-
-def _when(decision: Decision, began: float) -> str:
-    return f"{decision.at - began:5.1f} s"
 
 
 async def _compare(
@@ -203,7 +222,12 @@ def main() -> None:
     screen = Screen()
     steps = steps_of(QUICK_STEP_S if quick else STEP_S)
     try:
-        story = asyncio.run(run_demo(screen, steps, QUICK_EFFORT if quick else EFFORT, arguments.report))
+        story = asyncio.run(
+            _until_sigterm(run_demo(screen, steps, QUICK_EFFORT if quick else EFFORT, arguments.report))
+        )
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        screen.console.print("ended before it was done; nothing is left running")
+        sys.exit(1)
     except DemoError as error:
         screen.console.print(f"[red]error:[/] {error}", soft_wrap=True)
         sys.exit(1)
@@ -213,6 +237,13 @@ def main() -> None:
     screen.console.print(f"\nThe demo took {screen.seconds():.0f} s.")
     if arguments.json is not None:
         store.write_atomically(arguments.json, json.dumps({**summary(story), "seconds": screen.seconds()}).encode())
+
+
+async def _until_sigterm(work: Coroutine[Any, Any, Story]) -> Story:
+    """Do `work`; SIGTERM ends it as Ctrl-C does, with everything that it started."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 def _arguments() -> argparse.Namespace:

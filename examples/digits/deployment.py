@@ -18,6 +18,7 @@ READY_WITHIN_S = 180.0
 COMMAND_WITHIN_S = 30.0
 STOP_WITHIN_S = 20.0
 _HEAD = "head: "
+_CHANGES = {"move", "fallback", "return", "pinned", "unavailable"}
 
 
 class DemoError(Exception):
@@ -48,9 +49,9 @@ class PlanInfo:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One entry of the history: which plan was chosen at `at` (seconds since the epoch), and why."""
+    """A change of plan: when (in seconds on the camera's clock), to which plan, and why."""
 
-    at: float
+    at_s: float
     plan: str
     reason: str
 
@@ -99,10 +100,12 @@ class Deployment:
         reader = asyncio.create_task(_relay(process, heard))
         try:
             head = await asyncio.wait_for(_head_of(process), READY_WITHIN_S)
-        except (TimeoutError, DemoError) as error:
+        except BaseException as error:
             await _end(process)
             await reader
-            raise DemoError(f"tiersplit run -f {manifest} did not get ready: {error or 'time is over'}") from error
+            if isinstance(error, TimeoutError | DemoError):
+                raise DemoError(f"tiersplit run -f {manifest} did not get ready: {error or 'time is over'}") from error
+            raise
         return cls(process, head, reader)
 
     async def set_link(self, step: Step) -> None:
@@ -157,7 +160,13 @@ def plans_of(status: Mapping[str, Any], tiers: Sequence[str]) -> tuple[PlanInfo,
     )
 
 
-def decisions_of(status: Mapping[str, Any], since: float) -> tuple[Decision, ...]:
-    """The history's entries after `since` (seconds since the epoch), oldest first."""
-    found = [Decision(float(entry["time"]), entry["plan"] or "", entry["reason"]) for entry in status["history"]]
-    return tuple(sorted((entry for entry in found if entry.at >= since), key=lambda entry: entry.at))
+def decisions_of(status: Mapping[str, Any], zero: float) -> tuple[Decision, ...]:
+    """The changes of plan in a status's history, oldest first.
+
+    Args:
+        status: what `tiersplit status -o json` says.
+        zero: when the camera's clock stood at zero, in seconds since the epoch.
+    """
+    changes = [entry for entry in status["history"] if entry["verdict"] in _CHANGES]
+    found = [Decision(float(entry["at"]) - zero, entry["plan"] or "", entry["reason"]) for entry in changes]
+    return tuple(sorted(found, key=lambda decision: decision.at_s))

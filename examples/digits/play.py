@@ -36,13 +36,15 @@ async def play(
     board: Switchboard, camera: Camera, steps: Sequence[Step], each: Callable[[Played], None]
 ) -> tuple[Played, ...]:
     """Play the trace while the camera sends; `each` hears of every step when it is over."""
-    stop, begins = asyncio.Event(), []
+    await board.set_link(steps[0])
+    stop, begins = asyncio.Event(), [camera.now_s()]
     async with asyncio.TaskGroup() as group:
         group.create_task(camera.paced(PERIOD_S, stop))
         try:
             for i, step in enumerate(steps):
-                await board.set_link(step)
-                begins.append(camera.now_s())
+                if i > 0:
+                    await board.set_link(step)
+                    begins.append(camera.now_s())
                 await asyncio.sleep(step.seconds)
                 if i + 1 < len(steps):
                     each(_played(steps, begins, camera)[-1])

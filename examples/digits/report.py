@@ -9,7 +9,7 @@ from rich.table import Table
 from examples.digits.compare import Way
 from examples.digits.screen import milliseconds, plain_table
 from examples.digits.story import Served, Story, served, summary
-from examples.digits.trace import LINK, PATIENCE_S, Step, starts
+from examples.digits.trace import LINK, PATIENCE_S, Step
 from tiersplit_cli.explain.report import (
     BandwidthPoint,
     DemoReport,
@@ -19,6 +19,9 @@ from tiersplit_cli.explain.report import (
     PlanBand,
     write_demo_report,
 )
+
+DELAY_S = 1.0
+"""A picture that was due before a decision may be answered after it, by the new plan."""
 
 
 def write_report(path: Path, story: Story) -> None:
@@ -45,14 +48,14 @@ def report_of(story: Story) -> DemoReport:
             for begin, played in zip(begins, story.played, strict=True)
         ),
         plans=tuple(
-            PlanBand(band.start_s - first, band.end_s - first, story.label(band.plan), why(story, band.plan))
+            PlanBand(band.start_s - first, band.end_s - first, story.label(band.plan), why(story, band))
             for band in bands
         ),
         requests=tuple(
             LatencyPoint(answer.due_s - first, answer.latency_s)
             for answer in sorted(story.answers, key=lambda answer: answer.due_s)
         ),
-        lines=tuple(_line(way, begins, story) for way in _shown(story)),
+        lines=tuple(_line(way, begins, bands[-1].end_s - first) for way in _shown(story)),
         moves=_moves(story, bands, first),
         mean_s=story.way.mean_s,
         accuracy=story.accuracy,
@@ -71,34 +74,26 @@ def _shown(story: Story) -> list[Way]:
     return [story.oracle, *(way for way in story.fixed if way.name in ends), *best]
 
 
-def _line(way: Way, begins: Sequence[float], story: Story) -> LatencyLine:
+def _line(way: Way, begins: Sequence[float], end: float) -> LatencyLine:
     points: list[LatencyPoint] = []
-    for begin, played, seconds in zip(begins, story.played, way.seconds, strict=True):
-        points += [LatencyPoint(begin, seconds), LatencyPoint(begin + played.step.seconds, seconds)]
+    for begin, over, seconds in zip(begins, [*begins[1:], end], way.seconds, strict=True):
+        points += [LatencyPoint(begin, seconds), LatencyPoint(over, seconds)]
     return LatencyLine(way.name, tuple(points), way.mean_s, way.served)
 
 
 def _moves(story: Story, bands: Sequence[Served], first: float) -> tuple[MoveRow, ...]:
-    edges = starts([played.step for played in story.played])
-    origin = story.played[0].began_s if story.played else first
     rows = []
     for before, after in pairwise(bands):
-        changed = max((origin + edge for edge in edges[:-1] if origin + edge <= after.start_s), default=origin)
-        rows.append(
-            MoveRow(
-                after.start_s - first,
-                story.label(before.plan),
-                story.label(after.plan),
-                why(story, after.plan),
-                after.start_s - changed,
-            )
-        )
+        began = max((played.began_s for played in story.played if played.began_s <= after.start_s), default=first)
+        names = story.label(before.plan), story.label(after.plan)
+        rows.append(MoveRow(after.start_s - first, *names, why(story, after), after.start_s - began))
     return tuple(rows)
 
 
-def why(story: Story, digest: str) -> str:
-    """The controller's own words for the last time it chose a plan."""
-    return next((entry.reason for entry in reversed(story.decisions) if entry.plan == digest), "")
+def why(story: Story, band: Served) -> str:
+    """The controller's own words when it last chose this plan before it served."""
+    before = (each for each in reversed(story.decisions) if each.at_s <= band.start_s + DELAY_S)
+    return next((each.reason for each in before if each.plan == band.plan), "")
 
 
 def comparison_table(story: Story) -> Table:

@@ -8,13 +8,16 @@ from rich.console import Console
 from rich.table import Table
 
 STEPS = 5
+PIPE_WIDTH = 110
 
 
 class Screen:
     """Prints on a terminal and into a pipe alike."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=False)
+        self.console = console or Console(highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = PIPE_WIDTH
         self._began_s = time.monotonic()
         self._number = 0
 
@@ -35,6 +38,10 @@ class Screen:
             return
         with self.console.status(f"[dim]{what}[/]", spinner="dots"):
             yield
+
+    def command(self, text: str) -> None:
+        """A command that the step runs, as one would type it."""
+        self.detail(f"[green]$ {text}[/]")
 
     def detail(self, text: str) -> None:
         """One line of a step."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from tiersplit_core.units import format_bandwidth
 
@@ -34,11 +33,6 @@ class Step:
 def steps_of(seconds: float, mbps: Sequence[float] = MBPS) -> tuple[Step, ...]:
     """The trace with steps of `seconds` each."""
     return tuple(Step(value * 1e6, seconds) for value in mbps)
-
-
-def starts(steps: Sequence[Step]) -> tuple[float, ...]:
-    """Seconds at which each step begins, then the end of the trace."""
-    return (0.0, *accumulate(step.seconds for step in steps))
 
 
 def mean_over(steps: Sequence[Step], seconds: Sequence[float]) -> float:

@@ -33,7 +33,11 @@ def story(answers: list[Answer]) -> Story:
         pictures=PICTURES,
         plans=PLANS,
         played=played,
-        decisions=(Decision(1.0, "c", "first plan"), Decision(2.0, "e", "link 1 is down")),
+        decisions=(
+            Decision(-1.0, "c", "first plan"),
+            Decision(10.5, "e", "link 1 is down"),
+            Decision(30, "e", "later"),
+        ),
         answers=tuple(answers),
         way=adapted([each.answers for each in played], STEPS),
         fixed=ways,
@@ -85,13 +89,16 @@ def test_a_way_that_cannot_answer_has_no_number_in_the_table() -> None:
 def test_plans_and_decisions_are_read_from_the_status() -> None:
     status = {
         "plans": [{"digest": "sha256:1", "layers": {"edge": 1, "mdc": 0, "cloud": 2}}],
-        "history": [{"time": 5.0, "plan": "b", "reason": "r"}, {"time": 1.0, "plan": "a", "reason": "s"}],
+        "history": [
+            {"at": 105.0, "plan": "b", "reason": "r", "verdict": "fallback"},
+            {"at": 101.0, "plan": "a", "reason": "s", "verdict": "move"},
+            {"at": 103.0, "plan": "a", "reason": "t", "verdict": "keep"},
+        ],
     }
     (plan,) = plans_of(status, TIERS)
     assert plan.label == "edge 1 | cloud 2"
     assert not plan.only_on("cloud")
-    assert [entry.plan for entry in decisions_of(status, 0.0)] == ["a", "b"]
-    assert [entry.plan for entry in decisions_of(status, 2.0)] == ["b"]
+    assert decisions_of(status, 100.0) == (Decision(1.0, "a", "s"), Decision(5.0, "b", "r"))
 
 
 def test_ways_are_plain_values() -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples.digits.trace import MBPS, Step, mean_over, starts, steps_of
+from examples.digits.trace import MBPS, Step, mean_over, steps_of
 from tiersplit_core.units import parse_quantity
 
 LENGTHS = st.floats(0.1, 100)
@@ -21,10 +21,6 @@ def test_a_step_is_written_as_the_command_line_takes_it(mbps: float) -> None:
 
 def test_a_step_without_bandwidth_is_called_down() -> None:
     assert [step.label for step in steps_of(1, (5, 0))] == ["5 Mbps", "down"]
-
-
-def test_steps_start_where_the_ones_before_end() -> None:
-    assert starts((Step(1, 2), Step(2, 3))) == (0, 2, 5)
 
 
 @given(st.lists(st.tuples(LENGTHS, SECONDS), min_size=1, max_size=6))
