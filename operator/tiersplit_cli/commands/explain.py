@@ -1,11 +1,29 @@
 """`tiersplit explain`: why this plan and not another one, and at which bandwidth that would change."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tiersplit_cli.output import Format, OutputOption, emit, progress, say
+from tiersplit_cli.problem_input import (
+    BundleOption,
+    BundleRequest,
+    LatencyOption,
+    MemoryOption,
+    ObjectiveOption,
+    ProblemOption,
+    ProfileOption,
+    RawInputOption,
+    ResultOption,
+    problems_of_bundle,
+    read_document,
+)
+from tiersplit_core.errors import InputError
+
+if TYPE_CHECKING:
+    from tiersplit_cli.explain.reason import Explanation
+    from tiersplit_core.planning.problem import Problem
 
 
 def register(app: typer.Typer) -> None:
@@ -13,29 +31,47 @@ def register(app: typer.Typer) -> None:
     app.command("explain")(explain)
 
 
-def explain(
-    problem: Annotated[Path, typer.Option(help="The planning problem as JSON; - reads it from stdin.")],
+def explain(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command line
+    problem: ProblemOption = None,
     png: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("explain.png"),
     html: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("explain.html"),
     pictures: Annotated[bool, typer.Option(help="Write the picture and the page.")] = True,
-    time_limit: Annotated[
-        float, typer.Option(min=0.1, max=3600, help="Seconds that a searching solver may take.")
-    ] = 7.5,
+    time_limit: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds that a search may take.")] = 7.5,
+    batch: Annotated[
+        int | None, typer.Option(min=1, max=65_536, help="Batch size, where seconds are per batch.")
+    ] = None,
+    bundle: BundleOption = None,
+    profile: ProfileOption = None,
+    bandwidth: Annotated[list[str] | None, typer.Option(help="Of each link, such as 10M; for --bundle.")] = None,
+    latency: LatencyOption = None,
+    memory: MemoryOption = None,
+    objective: ObjectiveOption = "latency",
+    keep_input: RawInputOption = False,
+    result_back: ResultOption = False,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Explain the best plan: its parts, its neighbours, and the bandwidths at which it would change.
 
     Exit codes: 0, 2 for a bad problem (with the JSON path of the mistake), 3 where nothing satisfies the constraints.
     """
-    from tiersplit_cli.explain.reason import explain_problem  # noqa: PLC0415 - numpy is not needed for --help
-    from tiersplit_cli.explain.why_page import explanation_to_json, write_html, write_png  # noqa: PLC0415
+    from tiersplit_cli.explain.why_page import explanation_to_json, write_html, write_png  # noqa: PLC0415 - slow
     from tiersplit_cli.explain.words import sentences  # noqa: PLC0415
-    from tiersplit_cli.problem_input import read_problem  # noqa: PLC0415
+    from tiersplit_core.planning.problem_json import problem_from_json  # noqa: PLC0415
+    from tiersplit_core.units import parse_quantity  # noqa: PLC0415
 
-    given = read_problem(problem)
-    with progress() as bar:
-        task = bar.add_task("planning", total=len(given.links) + 2 + (len(given.links) > 1))
-        explanation = explain_problem(given, time_limit, lambda what: bar.update(task, description=what, advance=1))
+    if (problem is None) == (bundle is None):
+        raise InputError("write either --problem or --bundle", "--problem")
+    if problem is not None:
+        given = problem_from_json(read_document(problem), batch)
+    elif bundle is not None:
+        bits = [float(parse_quantity(text, "--bandwidth")) for text in bandwidth or ()]
+        if not bits or min(bits) <= 0:
+            raise InputError("--bundle needs --bandwidth, such as 10M", "--bandwidth")
+        request = BundleRequest(
+            bundle, profile or [], bits, latency or [], memory or [], objective, keep_input, result_back
+        )
+        given = problems_of_bundle(request, [batch or 1])[batch or 1]
+    explanation = _explained(given, time_limit)
     answer = explanation_to_json(explanation)
     if pictures:
         write_png(png, explanation)
@@ -43,3 +79,11 @@ def explain(
         answer["files"] = {"png": str(png), "html": str(html)}
         say(f"picture: {png}\npage: {html}")
     emit(answer, output, lambda: "\n".join(f"• {sentence}" for sentence in sentences(explanation)))
+
+
+def _explained(given: "Problem", time_limit: float) -> "Explanation":
+    from tiersplit_cli.explain.reason import explain_problem  # noqa: PLC0415 - --help needs none of this
+
+    with progress() as bar:
+        task = bar.add_task("planning", total=len(given.links) + 2 + (len(given.links) > 1))
+        return explain_problem(given, time_limit, lambda what: bar.update(task, description=what, advance=1))

@@ -17,10 +17,12 @@ from tiersplit_cli.explain.splits import split_costs
 from tiersplit_cli.explain.sweep import sweep_link, with_bandwidth
 from tiersplit_cli.explain.why_page import explanation_to_json, write_html, write_png
 from tiersplit_cli.explain.words import plan_label, sentences
+from tiersplit_cli.main import main
 from tiersplit_core.cost.arrays import Ints, arrays_of
 from tiersplit_core.cost.latency import objective_s
 from tiersplit_core.planning.planner import solve
 from tiersplit_core.planning.problem import Link, Objective, Problem, ProblemLayer, Tier
+from tiersplit_core.planning.problem_json import problem_to_json
 
 NAMES = ("edge", "mdc", "cloud")
 
@@ -163,3 +165,18 @@ def fetched(page: str) -> list[str]:
 
     Reader().feed(page)
     return found
+
+
+def test_the_command_writes_files_and_prints_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("problem.json").write_text(json.dumps(problem_to_json(chain())))
+    monkeypatch.setattr("sys.argv", ["tiersplit", "explain", "--problem", "problem.json", "-o", "json"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    answer = json.loads(capsys.readouterr().out)
+    assert not stopped.value.code
+    assert answer["files"] == {"png": "explain.png", "html": "explain.html"}
+    assert Path("explain.png").exists()
+    assert answer["label"] in Path("explain.html").read_text()
