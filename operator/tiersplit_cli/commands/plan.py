@@ -18,6 +18,7 @@ from tiersplit_cli.problem_input import (
     problems_of_bundle,
     read_document,
 )
+from tiersplit_cli.quiet import native_output_on_stderr
 from tiersplit_core.errors import InfeasibleError, InputError
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def plan(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
             bundle, profile or [], bits, latency or [], memory or [], objective, keep_input, result_back
         )
         given = problems_of_bundle(request, [batch or 1])[batch or 1]
-    solution = solve(given, solver, time_limit, seed)
+    with native_output_on_stderr():
+        solution = solve(given, solver, time_limit, seed)
     emit(answer_to_json(solution), output, lambda: _table(solution))
     if solution.constraint is not None:
         raise InfeasibleError(solution.constraint)

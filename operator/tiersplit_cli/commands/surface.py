@@ -20,6 +20,7 @@ from tiersplit_cli.problem_input import (
     problems_of_bundle,
     read_document,
 )
+from tiersplit_cli.quiet import native_output_on_stderr
 from tiersplit_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ def surface(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
         problems = problems_of_bundle(request, sizes or [1])
     first = next(iter(problems.values()))
     box = SurfaceBox(tuple(per_link(ranges, len(first.links), "--bandwidth")), _loads(load, len(first.tiers)))
-    made = build_surface(problems, box, parse_percent(epsilon, "--epsilon"), max_plans, max_solves)
+    loss = parse_percent(epsilon, "--epsilon")
+    with native_output_on_stderr():
+        made = build_surface(problems, box, loss, max_plans, max_solves)
     document = surface_to_json(made)
     if save is not None:
         from tiersplit_cli.files import write_json  # noqa: PLC0415

@@ -1,0 +1,16 @@
+import subprocess
+import sys
+
+SCRIPT = """
+import ctypes, sys
+from tiersplit_cli.quiet import native_output_on_stderr
+with native_output_on_stderr():
+    ctypes.CDLL(None).puts(b"noise")
+print("result")
+"""
+
+
+def test_what_c_code_prints_does_not_reach_the_results():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "result\n"
+    assert "noise" in done.stderr
