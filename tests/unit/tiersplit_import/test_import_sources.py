@@ -8,6 +8,7 @@ from onnx import TensorProto, helper
 from safetensors.torch import save_file
 
 from tests.support import models
+from tests.support.imports import import_copy
 from tiersplit_bundle import Bundle
 from tiersplit_core.errors import BundleError, ModelError
 from tiersplit_import.export import export
@@ -72,7 +73,7 @@ def test_weights_come_from_safetensors_or_a_state_dict(tmp_path: Path) -> None:
         import_model(CHAIN, tmp_path / f"b{i}", ImportOptions(inputs=IMAGE, weights=tmp_path / name))
         for i, name in enumerate(("w.safetensors", "w.pt"))
     ]
-    plain = import_model(CHAIN, tmp_path / "plain", ImportOptions(inputs=IMAGE))
+    plain = import_copy("chain", tmp_path / "plain")
     assert made[0].digest == made[1].digest != plain.digest
 
 
@@ -103,7 +104,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_exported_program_is_a_source(program: Path, tmp_path: Path) -> None:
     made = import_model(str(program), tmp_path / "b", ImportOptions())
-    factory = import_model(CHAIN, tmp_path / "f", ImportOptions(inputs=IMAGE))
+    factory = import_copy("chain", tmp_path / "f")
     assert made.graph == factory.graph
 
 
@@ -111,7 +112,7 @@ def test_an_onnx_file_is_a_source(program: Path, tmp_path: Path) -> None:
     path = tmp_path / "chain.onnx"
     torch.onnx.export(torch.export.load(program), (torch.randn(2, 3, 16, 16),), path, dynamo=True, verbose=False)
     made = import_model(str(path), tmp_path / "b", ImportOptions())
-    factory = import_model(CHAIN, tmp_path / "f", ImportOptions(inputs=IMAGE))
+    factory = import_copy("chain", tmp_path / "f")
     assert [layer.op for layer in made.graph.layers] == [layer.op for layer in factory.graph.layers]
     assert sum(layer.macs for layer in made.graph.layers) == sum(layer.macs for layer in factory.graph.layers)
     wanted, got = Bundle.open(tmp_path / "f").golden()[1], Bundle.open(tmp_path / "b").golden()[1]

@@ -7,23 +7,21 @@ from torch.utils import _pytree
 
 from tests.support import models
 from tests.support.cutting import Pieces, assert_close, ordered, random_plans
+from tests.support.imports import import_copy
 from tiersplit_bundle import Bundle
 from tiersplit_core.errors import GraphError
 from tiersplit_core.planning.segments import SegmentSpec, segments_of
-from tiersplit_import.options import ImportOptions, parse_input
-from tiersplit_import.pipeline import import_model
 from tiersplit_import.probe import random_inputs
 from tiersplit_import.segments import boundary, materialise
 
-NAMES = sorted(models.INPUTS)
+CASES = [(name, options) for name in sorted(models.INPUTS) for options in ({}, {"optimise": False})]
 
 
-@pytest.fixture(scope="module", params=[(name, optimise) for name in NAMES for optimise in (True, False)], ids=str)
+@pytest.fixture(scope="module", params=CASES, ids=str)
 def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    name, optimise = request.param
+    name, options = request.param
     path = tmp_path_factory.mktemp("bundle") / name
-    options = ImportOptions(inputs=tuple(parse_input(text) for text in models.INPUTS[name]), optimise=optimise)
-    import_model(f"tests.support.models:{name}", path, options)
+    import_copy(name, path, **options)
     return name, path
 
 
@@ -75,8 +73,7 @@ def test_values_have_the_shapes_that_the_graph_says(imported: tuple[str, Path]) 
 
 
 def test_a_set_of_layers_that_needs_itself_is_no_segment(tmp_path: Path) -> None:
-    options = ImportOptions(inputs=(parse_input(models.INPUTS["dense"][0]),))
-    graph = import_model("tests.support.models:dense", tmp_path / "b", options).graph
+    graph = import_copy("dense", tmp_path / "b").graph
     first, last = graph.layers[0].name, graph.layers[-1].name
     with pytest.raises(GraphError, match="which itself needs this segment"):
         materialise(tmp_path / "b", [SegmentSpec("loop", (first, last), ("input",), graph.outputs)])
@@ -84,8 +81,7 @@ def test_a_set_of_layers_that_needs_itself_is_no_segment(tmp_path: Path) -> None
 
 
 def test_cutting_twice_adds_nothing(tmp_path: Path) -> None:
-    options = ImportOptions(inputs=(parse_input(models.INPUTS["dense"][0]),))
-    graph = import_model("tests.support.models:dense", tmp_path / "b", options).graph
+    graph = import_copy("dense", tmp_path / "b").graph
     segments = segments_of(graph, random_plans(graph, 2, 1, 0))
     first = materialise(tmp_path / "b", segments)
     assert materialise(tmp_path / "b", segments).digest == first.digest
