@@ -43,7 +43,9 @@ class Network:
 def network_of(nodes: int, tails: Ints, heads: Ints) -> Network:
     """The network of arcs `tails[i]` → `heads[i]`; parallel arcs share a place."""
     forward, backward = tails * nodes + heads, heads * nodes + tails
-    keys = np.unique(np.concatenate((forward, backward)))
+    # Sorting and dropping repetitions is several times faster than numpy's hashing `unique` at this size.
+    keys = np.sort(np.concatenate((forward, backward)))
+    keys = keys[np.concatenate(([True], keys[1:] != keys[:-1]))]
     rows, columns = np.divmod(keys, nodes)
     indptr = np.searchsorted(rows, np.arange(nodes + 1))
     places = np.searchsorted(keys, forward)
