@@ -14,7 +14,8 @@ import numpy as np
 from tiersplit_bundle import Bundle, BundleSegment
 from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.segments import segments_of
-from tiersplit_core.profile.memory import held_bytes, predict_stage_bytes, weight_bytes
+from tiersplit_core.profile.holding import held_bytes
+from tiersplit_core.profile.memory import predict_stage_bytes, weight_bytes
 from tiersplit_import.options import ImportOptions, parse_input
 from tiersplit_import.pipeline import import_model
 from tiersplit_import.segments import materialise

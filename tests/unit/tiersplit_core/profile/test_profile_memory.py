@@ -4,18 +4,15 @@ from hypothesis import strategies as st
 from tests.support.profiles import chain, graphs
 from tiersplit_core.graph.ir import INPUT, Layer, LayerGraph, TensorSpec
 from tiersplit_core.profile.chunks import chunks
-from tiersplit_core.profile.memory import held_bytes, predict_stage_bytes, weight_bytes, working_set_bytes
+from tiersplit_core.profile.holding import held_bytes
+from tiersplit_core.profile.memory import predict_stage_bytes, weight_bytes, working_set_bytes
 
 
-def reference(graph, layers, batch):
-    """Design §4.1 word by word: layers before the stage lie before it, all others after it."""
+def reference(graph, layers, batch, before=None):
+    """Design §4.1 word by word: `before` (what the stage's values come from) lies before it, all others after it."""
     chosen = [layer for layer in graph.layers if layer.name in layers]
     sizes = {INPUT: graph.input_bytes} | {layer.name: layer.output_bytes for layer in graph.layers}
-    before, frontier = set(), set(layers)
-    while frontier:
-        sources = {name for layer in graph.layers if layer.name in frontier for name in layer.inputs}
-        frontier = sources - before - set(layers) - {INPUT}
-        before |= frontier
+    before = ancestors(graph, layers) if before is None else before
     later = {layer.name for layer in graph.layers} - before - set(layers)
     sent = {name for layer in graph.layers if layer.name in later for name in layer.inputs}
     largest = 0
@@ -26,6 +23,15 @@ def reference(graph, layers, batch):
         held = {name for name in present if name in still_read or name in sent} | {layer.name}
         largest = max(largest, sum(sizes[name] for name in held))
     return largest * batch
+
+
+def ancestors(graph, layers):
+    before, frontier = set(), set(layers)
+    while frontier:
+        sources = {name for layer in graph.layers if layer.name in frontier for name in layer.inputs}
+        frontier = sources - before - set(layers) - {INPUT}
+        before |= frontier
+    return before
 
 
 @given(st.data(), st.integers(1, 8))
@@ -49,9 +55,11 @@ def test_chunks_divide_the_layers_in_order_and_fit(data, limit, batch):
     graph = data.draw(graphs())
     found = chunks(graph, limit, batch)
     assert [name for chunk in found for name in chunk] == list(graph.index)
+    earlier = set()
     for chunk in found:
-        held = weight_bytes(graph, chunk) + working_set_bytes(graph, chunk, batch)
+        held = weight_bytes(graph, chunk) + reference(graph, set(chunk), batch, set(earlier))
         assert len(chunk) == 1 or held <= limit
+        earlier |= set(chunk)
 
 
 def test_a_model_that_fits_is_one_chunk():
@@ -78,15 +86,24 @@ RESIDUAL = LayerGraph(
     ("fc",),
 )
 
+PLAIN_SUM = LayerGraph(
+    "plain",
+    RESIDUAL.inputs,
+    (*RESIDUAL.layers[:5], feature("next", "Conv", ["relu"], 30)),
+    ("next",),
+)
+
 
 def test_the_runtime_holds_what_came_in_what_lives_and_what_leaves():
     # At b: the input 5, a 10 and b 20. At c: the input, a, b and c. The sum and its activation overwrite c.
     assert held_bytes(RESIDUAL, ["a", "b"], 1) == 4 * (5 + 10 + 20 + 10 + 20)
     assert held_bytes(RESIDUAL, list(RESIDUAL.index), 1) == 4 * (5 + 10 + 20 + 10)
-    # Received maps stay with the caller and are copied into the blocked layout; c's place is taken over by the sum.
-    assert held_bytes(RESIDUAL, ["add"], 1) == 4 * (20 + 20 + 10)
+    # Received maps stay with the caller and are plain: so is their sum.
+    assert held_bytes(RESIDUAL, ["add"], 1) == 4 * (20 + 10)
+    # b needs a blocked copy of the plain sum's activation, beside what the caller holds.
+    assert held_bytes(PLAIN_SUM, ["add", "relu", "next"], 1) == 4 * (20 + 10 + 10 + 30 + 30)
     # A result that is no feature map leaves from where it was computed.
-    assert held_bytes(RESIDUAL, ["fc"], 2) == 2 * 4 * (10 + 10 + 3)
+    assert held_bytes(RESIDUAL, ["fc"], 2) == 2 * 4 * (10 + 3)
 
 
 @given(st.data(), st.integers(1, 8))
