@@ -50,10 +50,11 @@ class EmulatedLink:
         command += ["--latency-s", str(link.latency_s)]
         command += [] if link.bandwidth_bps is None else ["--bandwidth-bps", str(link.bandwidth_bps)]
         pipe = asyncio.subprocess.PIPE
-        self._process = await asyncio.create_subprocess_exec(
-            *tied(command), stdin=pipe, stdout=pipe, limit=MAX_LINE_BYTES, start_new_session=True
-        )
-        self.address = str((await self._answer())["address"])
+        async with self._turn:
+            self._process = await asyncio.create_subprocess_exec(
+                *tied(command), stdin=pipe, stdout=pipe, limit=MAX_LINE_BYTES, start_new_session=True
+            )
+            self.address = str((await self._answer())["address"])
 
     async def _watch(self) -> None:
         while self._process is not None:
@@ -89,10 +90,10 @@ class EmulatedLink:
         return int(there), int(back)
 
     async def _tell(self, command: dict[str, Any]) -> dict[str, Any]:
-        process = self._process
-        if process is None or process.stdin is None or process.returncode is not None:
-            raise OperationError(f"the relay of {self.link.source}:{self.link.target} is not running")
         async with self._turn:
+            process = self._process
+            if process is None or process.stdin is None or process.returncode is not None:
+                raise OperationError(f"the relay of {self.link.source}:{self.link.target} is not running")
             process.stdin.write(json.dumps(command).encode() + b"\n")
             return await self._answer()
 

@@ -155,6 +155,8 @@ def _small_buffers(writer: asyncio.StreamWriter) -> None:
 def _listener(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     listener = socket.socket()
+    # A relay that is started again takes its predecessor's place at once.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     # Set before listening, so that accepted connections start with a small window.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
     listener.bind((host, int(port)))

@@ -85,6 +85,8 @@ def local_settings(resource: SplitDeployment, threads: int) -> LocalSettings:
         ManifestError: the manifest asks for something that the local run cannot do; says what it can.
     """
     spec, annotations = resource.spec, resource.metadata.annotations
+    if len(spec.tiers) < 2:
+        raise ManifestError("a split needs at least two tiers; write a second one", "spec.tiers")
     slowdowns = _slowdowns(annotations.get(LOCAL_SLOWDOWN, ""), [tier.name for tier in spec.tiers])
     adaptation = spec.adaptation
     return LocalSettings(
