@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from tiersplit_cli.output import Format, OutputOption, emit
 from tiersplit_core.errors import InputError, OperationError
@@ -30,14 +31,14 @@ def bench(
     folder = _benchmarks()
     chosen = only or sorted(path.stem for path in folder.glob("*.py") if path.stem != "run")
     for name in chosen:
-        if not (folder / f"{name}.py").exists():
+        if name == "run" or not (folder / f"{name}.py").exists():
             raise InputError(f"no benchmark is called {name!r}", "--only")
     arguments = [word for name in only or () for word in ("--only", name)]
     command = [sys.executable, str(folder / "run.py"), *arguments]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     results = folder / "results.json"
     found: dict[str, Any] = json.loads(results.read_text()) if results.exists() else {}
-    emit({name: found[name] for name in chosen if name in found}, output, done.stdout.rstrip)
+    emit({name: found[name] for name in chosen if name in found}, output, lambda: Text(done.stdout.rstrip()))
     if done.returncode:
         raise OperationError("a benchmark crashed; what it said stands above")
 

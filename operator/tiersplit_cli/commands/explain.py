@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from tiersplit_cli.output import Format, OutputOption, emit, progress, say
 from tiersplit_cli.problem_input import (
@@ -78,7 +79,7 @@ def explain(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
         write_html(html, explanation)
         answer["files"] = {"png": str(png), "html": str(html)}
         say(f"picture: {png}\npage: {html}")
-    emit(answer, output, lambda: "\n".join(f"• {sentence}" for sentence in sentences(explanation)))
+    emit(answer, output, lambda: Text("\n".join(f"• {sentence}" for sentence in sentences(explanation))))
 
 
 def _explained(given: "Problem", time_limit: float) -> "Explanation":

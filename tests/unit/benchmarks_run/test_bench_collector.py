@@ -2,11 +2,14 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tiersplit_cli.main import main
 
 ROOT = Path(__file__).parents[3]
 
@@ -62,3 +65,23 @@ def test_a_script_that_prints_no_document_is_a_failure(tmp_path: Path, run: Modu
     (tmp_path / "moves.py").write_text("print('nothing')")
     assert run.main([], tmp_path) == 1
     assert not (tmp_path / "RESULTS.md").exists()
+
+
+def test_the_command_runs_the_checkout_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    shutil.copy(ROOT / "benchmarks" / "run.py", tmp_path / "benchmarks")
+    script(tmp_path / "benchmarks", "moves", [{"what": "a row", "measured": 1.0}])
+    monkeypatch.chdir(tmp_path)
+    assert command(monkeypatch, "bench", "--only", "moves", "-o", "json") == 0
+    assert json.loads(capsys.readouterr().out)["moves"]["rows"][0]["what"] == "a row"
+    assert command(monkeypatch, "bench", "--only", "joy") == 2
+    assert "--only" in capsys.readouterr().err
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["tiersplit", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return int(stopped.value.code or 0)
