@@ -51,10 +51,13 @@ class MilpModel:
     Attributes:
         arrays: the problem.
         scale: what seconds are multiplied by.
+        upper_s: seconds of a placement that is known; what alone takes longer is ruled out, because coefficients far
+            above the objective would drown in the solver's tolerances.
     """
 
     arrays: ProblemArrays
     scale: float
+    upper_s: float = np.inf
     columns: int = 0
     rows: int = 0
     _parts: list[tuple[Ints, Ints, Floats]] = field(default_factory=list)
@@ -73,6 +76,7 @@ class MilpModel:
         for value, layer in zip(arrays.read_value.tolist(), arrays.read_layer.tolist(), strict=True):
             self._readers[value].append(layer)
         self._add_structure(counts)
+        self._rule_out()
         self.objective = self._objective()
 
     # Columns and expressions
@@ -137,6 +141,15 @@ class MilpModel:
         for tier, limit in enumerate(arrays.limits):
             if limit is not None:
                 self.add_row(self._scaled(self._weights(tier), limit), _ROW_SCALE)
+
+    def _rule_out(self) -> None:
+        """Demand that no layer runs, and no value crosses, where that alone takes longer than a known placement."""
+        for layer, tier in np.argwhere(self.arrays.seconds > self.upper_s).tolist():
+            self.add_row(self.on(layer, tier), 0.0)
+        for link in range(self._links):
+            send_s = 8.0 * self.arrays.value_bytes / self.arrays.bandwidth_bps[link]
+            for value in np.flatnonzero(send_s > self.upper_s).tolist():
+                self.add_row(self.crosses(value, link), 0.0)
 
     def _weights(self, tier: int) -> Expression:
         sizes = self.arrays.weight_bytes.tolist()
@@ -238,14 +251,15 @@ class MilpModel:
         return largest
 
     def _stage_s(self, tier: int) -> Expression:
-        seconds = (self.arrays.seconds[:, tier] * self.scale).tolist()
-        return total((self.on(v, tier), s) for v, s in enumerate(seconds) if s)
+        seconds = self.arrays.seconds[:, tier].tolist()
+        return total((self.on(v, tier), s * self.scale) for v, s in enumerate(seconds) if 0 < s <= self.upper_s)
 
     def _link_s(self, link: int) -> Expression:
         arrays = self.arrays
         latency = float(arrays.latency_s[link]) * self.scale
         sizes = (arrays.value_bytes * (8.0 * self.scale / arrays.bandwidth_bps[link])).tolist()
-        terms = [(self.crosses(value, link), size) for value, size in enumerate(sizes) if size]
+        longest = self.upper_s * self.scale * (1 + 1e-12)
+        terms = [(self.crosses(value, link), size) for value, size in enumerate(sizes) if 0 < size <= longest]
         terms.append((({self._first_used + link: 1.0}, 0.0), latency))
         if arrays.way_back:
             terms += [(self.x(output, link), sizes[output + 1]) for output in arrays.outputs.tolist()]

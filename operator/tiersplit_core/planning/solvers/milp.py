@@ -79,7 +79,7 @@ def _run(search: _Search, options: SolverOptions, deadline: float) -> bool:
     """Solve, and add the rows that the answer breaks, until nothing is broken; False where nothing can fit."""
     arrays = search.arrays
     reference = search.upper_s if np.isfinite(search.upper_s) else float(arrays.seconds[:, 0].sum())
-    model = MilpModel(arrays, _SCALED_OBJECTIVE / reference if reference > 0 else 1.0)
+    model = MilpModel(arrays, _SCALED_OBJECTIVE / reference if reference > 0 else 1.0, search.upper_s * (1 + 1e-12))
     while not search.done and options.clock() < deadline:
         result = model.solve(deadline - options.clock())
         if result.status is MilpStatus.INFEASIBLE:

@@ -14,7 +14,7 @@ from tiersplit_core.cost.latency import evaluate
 from tiersplit_core.cost.memory import exceeded_tiers, stage_memory_bytes
 from tiersplit_core.errors import ProblemError
 from tiersplit_core.planning.planner import SOLVERS, solve
-from tiersplit_core.planning.problem import Objective
+from tiersplit_core.planning.problem import Link, Objective, Problem, ProblemLayer, Tier
 from tiersplit_core.planning.solution import Status
 
 RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -111,3 +111,16 @@ def test_memory_and_objective_agree_with_the_reference_on_any_placement(problem,
     fits = not exceeded_tiers(arrays, tiers)
     private = problem.raw_input_tier is None or not (tiers[arrays.forced_first] > 0).any()
     assert (fits and private) == reference_cost.allowed(problem, placement)
+
+
+def test_a_layer_a_million_times_slower_than_the_optimum_does_not_spoil_the_proof():
+    quick = {"t0": 0.0, "t1": 0.0}
+    layers = (
+        ProblemLayer("l0", ("input",), 1, 0, quick),
+        ProblemLayer("l1", ("input",), 0, 0, quick),
+        ProblemLayer("l2", ("input",), 0, 0, quick),
+        ProblemLayer("l3", ("l0",), 0, 0, {"t0": 1.716796875, "t1": 0.0}),
+    )
+    tiers, links = (Tier("t0"), Tier("t1")), (Link("t0", "t1", 1e7, 0.0),)
+    problem = Problem(layers, ("l0",), 0, tiers, links, Objective.THROUGHPUT, result_tier="t0")
+    assert_equal_to(problem, solve(problem), 8e-7)
