@@ -106,6 +106,11 @@ class Stream:
                     await self._serve(channel)
             except (grpc.RpcError, OSError, asyncio.InvalidStateError, TimeoutError) as error:
                 reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else repr(error)
+            except asyncio.CancelledError:
+                # A call that was given up because it never moves raises this too, though nobody cancelled the task.
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise
+                reason = "it did not move and was given up"
             finally:
                 self._broken(reason)
             backoff = _BACKOFF_S[0] if time.monotonic() - began > _CONNECT_S else min(2 * backoff, _BACKOFF_S[1])

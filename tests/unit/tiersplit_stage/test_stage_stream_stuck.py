@@ -1,0 +1,66 @@
+"""A stream whose link never moves again is replaced by a new one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tiersplit_stage import meter, stream
+from tiersplit_wire.connection import make_server
+from tiersplit_wire.v1 import activation_pb2 as pb
+from tiersplit_wire.v1 import activation_pb2_grpc as rpc
+
+
+class Mute(rpc.ActivationsServicer):
+    """Takes everything on its first stream and says nothing; receipts everything on later ones."""
+
+    def __init__(self) -> None:
+        self.streams = 0
+
+    async def Exchange(  # noqa: N802 - the name in the protocol
+        self, request_iterator: AsyncIterator[pb.UpstreamFrame], context: Any
+    ) -> AsyncIterator[pb.DownstreamFrame]:
+        self.streams += 1
+        answers = self.streams > 1
+        await context.send_initial_metadata(())
+        async for frame in request_iterator:
+            if answers and frame.WhichOneof("kind") == "probe":
+                yield pb.DownstreamFrame(receipt=pb.Receipt(request_id=frame.probe.request_id, received_bytes=1))
+
+
+async def reconnected() -> tuple[int, bool, bool]:
+    server, mute = make_server(), Mute()
+    rpc.add_ActivationsServicer_to_server(mute, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    moved = asyncio.Event()
+    made = stream.Stream(f"127.0.0.1:{port}", moved.set, lambda: 0)
+    try:
+        async with asyncio.timeout(20):
+            while not (mute.streams > 1 and made.usable and made.meter.round_trip_s is not None):
+                moved.clear()
+                await asyncio.wait([asyncio.ensure_future(moved.wait())], timeout=0.1)
+        return mute.streams, made.usable, made.suspect
+    finally:
+        await made.close()
+        await server.stop(0)
+
+
+def test_a_link_that_never_moves_again_gets_a_new_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter, "_PATIENCE_UNKNOWN_S", 0.2)
+    monkeypatch.setattr(stream, "_STUCK_S", 0.2)
+    streams, usable, suspect = asyncio.run(reconnected())
+    assert streams == 2
+    assert usable
+    assert not suspect
+
+
+def test_closing_a_stream_ends_its_tasks() -> None:
+    async def closed() -> int:
+        made = stream.Stream("127.0.0.1:1", lambda: None, lambda: 0)
+        async with asyncio.timeout(10):
+            await made.close()
+        return len(asyncio.all_tasks()) - 1
+
+    assert asyncio.run(closed()) == 0
