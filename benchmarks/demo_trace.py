@@ -27,7 +27,7 @@ from examples.digits.camera import Answer, Camera, latencies  # noqa: E402
 from examples.digits.compare import Effort, Way, adapted, fixed_ways, measure_plans, oracle  # noqa: E402
 from examples.digits.demo import MANIFEST, MODEL, TIERS, load_test_set, train  # noqa: E402
 from examples.digits.deployment import Deployment, PlanInfo, plans_of  # noqa: E402
-from examples.digits.play import play  # noqa: E402
+from examples.digits.play import period_for, play  # noqa: E402
 from examples.digits.screen import Screen  # noqa: E402
 from examples.digits.stock import StockClient  # noqa: E402
 from examples.digits.trace import PATIENCE_S, Step, steps_of  # noqa: E402
@@ -53,8 +53,9 @@ async def repeat(deployment: Deployment, ask: Any, plans: Sequence[PlanInfo], st
     pictures = load_test_set()
     await deployment.pin(None)
     camera = Camera(ask, pictures)
+    period_s = period_for(plans, TIERS[0])
     played = await play(
-        deployment, camera, steps, lambda each: say(f"  {each.step.label}: {len(each.answers)} pictures")
+        deployment, camera, steps, period_s, lambda each: say(f"  {each.step.label}: {len(each.answers)} pictures")
     )
     seen = await measure_plans(deployment, Camera(ask, pictures), plans, steps, EFFORT, lambda _done, _all: None)
     fixed = tuple(fixed_ways(plans, seen, steps, TIERS))

@@ -23,7 +23,7 @@ from examples.digits import store
 from examples.digits.camera import Camera, KnownPictures
 from examples.digits.compare import Effort, adapted, fixed_ways, measure_plans, oracle
 from examples.digits.deployment import Decision, DemoError, Deployment, PlanInfo, decisions_of, plans_of
-from examples.digits.play import Played, play
+from examples.digits.play import Played, period_for, play
 from examples.digits.report import comparison_table, footnote, outcome_table, write_report
 from examples.digits.screen import Screen, milliseconds
 from examples.digits.story import Story, served, summary
@@ -35,7 +35,7 @@ MODEL = "digits"
 READY = "ready;"
 """How the line begins that `tiersplit run` says once it serves; its live status follows."""
 STEP_S, QUICK_STEP_S = 14.0, 5.0
-EFFORT, QUICK_EFFORT = Effort(), Effort(requests=2, seconds=0.4)
+EFFORT, QUICK_EFFORT = Effort(requests=4, seconds=0.5), Effort(requests=2, seconds=0.4)
 
 
 async def run_demo(screen: Screen, steps: tuple[Step, ...], effort: Effort, report: Path) -> Story:
@@ -164,14 +164,16 @@ async def _play(
 ) -> tuple[tuple[Played, ...], tuple[Decision, ...]]:
     whole_s = sum(step.seconds for step in steps)
     zero = time.time() - camera.now_s()
+    period_s = period_for(plans, TIERS[0])
 
     def heard(played: Played) -> None:
         screen.detail(_told(played, plans))
 
     with screen.step(f"Change the bandwidth from {LINK[0]} to {LINK[1]} while pictures keep coming ({whole_s:.0f} s)"):
+        screen.detail(f"a camera sends a picture every {milliseconds(period_s)}")
         screen.command(f"tiersplit link set {':'.join(LINK)} --bandwidth 5M   [not bold dim](and so on)[/]")
         with screen.doing("playing the trace"):
-            played = await play(deployment, camera, steps, heard)
+            played = await play(deployment, camera, steps, period_s, heard)
         decisions = decisions_of(await deployment.status(), zero)
         screen.detail("why the plan changed, in the controller's words:")
         for decision in (each for each in decisions if each.at_s >= played[0].began_s):

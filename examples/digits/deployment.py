@@ -32,10 +32,12 @@ class PlanInfo:
     Attributes:
         digest: its name.
         layers: how many layers each tier runs.
+        expected_s: seconds of one request as planned for now; None where it cannot serve now.
     """
 
     digest: str
     layers: Mapping[str, int]
+    expected_s: float | None = None
 
     @property
     def label(self) -> str:
@@ -156,7 +158,8 @@ async def _end(process: Process) -> None:
 def plans_of(status: Mapping[str, Any], tiers: Sequence[str]) -> tuple[PlanInfo, ...]:
     """The plans that a status lists."""
     return tuple(
-        PlanInfo(plan["digest"], {tier: int(plan["layers"].get(tier, 0)) for tier in tiers}) for plan in status["plans"]
+        PlanInfo(plan["digest"], {tier: int(plan["layers"].get(tier, 0)) for tier in tiers}, plan["expected_s"])
+        for plan in status["plans"]
     )
 
 

@@ -6,10 +6,17 @@ from dataclasses import dataclass
 
 from examples.digits.camera import Answer, Camera
 from examples.digits.compare import Switchboard
+from examples.digits.deployment import PlanInfo
 from examples.digits.trace import Step
 
 PERIOD_S = 0.3
-"""A picture every so often: half of what the slowest plan could take."""
+"""A picture every so often, if no plan needs more than half of that."""
+
+
+def period_for(plans: Sequence[PlanInfo], first: str) -> float:
+    """Seconds between pictures that leave the first tier idle half of the time even when it works alone."""
+    alone = [plan.expected_s for plan in plans if plan.only_on(first) and plan.expected_s is not None]
+    return max(PERIOD_S, 2 * max(alone, default=0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +40,13 @@ class Played:
 
 
 async def play(
-    board: Switchboard, camera: Camera, steps: Sequence[Step], each: Callable[[Played], None]
+    board: Switchboard, camera: Camera, steps: Sequence[Step], period_s: float, each: Callable[[Played], None]
 ) -> tuple[Played, ...]:
-    """Play the trace while the camera sends; `each` hears of every step when it is over."""
+    """Play the trace while the camera sends every `period_s`; `each` hears of every step when it is over."""
     await board.set_link(steps[0])
     stop, begins = asyncio.Event(), [camera.now_s()]
     async with asyncio.TaskGroup() as group:
-        group.create_task(camera.paced(PERIOD_S, stop))
+        group.create_task(camera.paced(period_s, stop))
         try:
             for i, step in enumerate(steps):
                 if i > 0:

@@ -88,7 +88,7 @@ def test_a_way_that_cannot_answer_has_no_number_in_the_table() -> None:
 
 def test_plans_and_decisions_are_read_from_the_status() -> None:
     status = {
-        "plans": [{"digest": "sha256:1", "layers": {"edge": 1, "mdc": 0, "cloud": 2}}],
+        "plans": [{"digest": "sha256:1", "layers": {"edge": 1, "mdc": 0, "cloud": 2}, "expected_s": 0.1}],
         "history": [
             {"at": 105.0, "plan": "b", "reason": "r", "verdict": "fallback"},
             {"at": 101.0, "plan": "a", "reason": "s", "verdict": "move"},
