@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tiersplit_stage.link import Link
 
 _KEPT_SECONDS = 256
+_REST_S = 3.0
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class Pipeline:
         self.segment_seconds: dict[tuple[str, int], deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_SECONDS))
         self.idle = asyncio.Event()
         self._slowdown = slowdown
+        self._last_left: float | None = None
         self._metrics = metrics
 
     async def run(self, job: Job) -> Answer:
@@ -109,11 +111,20 @@ class Pipeline:
     def _left(self, key: str, blobs: list[str]) -> None:
         self.in_flight -= Counter([key])  # keeps positive counts only
         self.blobs_in_use -= Counter(blobs)
+        self._last_left = time.monotonic()
         self.idle.set()
 
     def in_flight_total(self) -> int:
         """Requests in flight, of all plans."""
         return self.in_flight.total()
+
+    def rested(self) -> bool:
+        """True once after requests came and then none for a while: buffers may go."""
+        quiet = self._last_left is not None and not self.in_flight
+        if not quiet or time.monotonic() - (self._last_left or 0.0) < _REST_S:
+            return False
+        self._last_left = None
+        return True
 
     async def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing is in flight; False when `timeout_s` was not enough."""

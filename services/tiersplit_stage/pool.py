@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tiersplit_bundle.layout import blob_file, file_digest
 from tiersplit_core.errors import BundleError, OperationError
 from tiersplit_stage.plans import SegmentInfo
-from tiersplit_stage.sessions import open_session, release_unused
+from tiersplit_stage.sessions import bound_heap, open_session, relax_heap, release_unused, trim_heap
 
 
 class BlobStore:
@@ -64,10 +64,14 @@ class SegmentPool:
         for weight in segment.weights:
             self._store.path(weight)
         path = self._store.path(segment.blob)
+        bound_heap()
         try:
             session = open_session(path, self._threads)
         except Exception as error:  # ONNX Runtime raises a dozen kinds without a common base of its own
             raise OperationError(f"segment {segment.id} cannot be loaded: {error}") from error
+        finally:
+            trim_heap()
+            relax_heap()
         _check_names(session, segment)
         with self._lock:
             self._sessions = {**self._sessions, segment.blob: session}

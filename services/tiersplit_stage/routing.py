@@ -18,6 +18,7 @@ from tiersplit_stage.pipeline import Pipeline
 from tiersplit_stage.plans import StagePlan, compile_plans
 from tiersplit_stage.pool import BlobStore, SegmentPool
 from tiersplit_stage.servicer import ActivationsServicer
+from tiersplit_stage.sessions import trim_heap
 from tiersplit_wire.v1 import route_pb2 as pb
 
 if TYPE_CHECKING:
@@ -173,6 +174,8 @@ class Router:
             if self.head is not None:
                 known = {digest: plan for digest, plan in self.head.plans.items() if plan.key in self._servicer.plans}
                 self.head.update(known, self.head.selected, self.head.fallback)
+        if self._pipeline.rested():
+            await asyncio.get_running_loop().run_in_executor(self._loader, trim_heap)
         needed = {segment.blob for plan in self._servicer.plans.values() for segment in plan.own_segments}
         surplus = self._pool.loaded - needed - set(self._pipeline.blobs_in_use)
         if surplus:

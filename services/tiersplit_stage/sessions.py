@@ -17,6 +17,7 @@ PROVIDERS = ("CPUExecutionProvider",)
 _GROW_AS_REQUESTED = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _THRESHOLD_BYTES = 128 * 1024
+_SERVING_MMAP_BYTES, _SERVING_TRIM_BYTES = 8 * 2**20, 16 * 2**20
 _registering = threading.Lock()
 
 _IDENTITY = (
@@ -63,11 +64,31 @@ def bound_heap() -> None:
     Without it 30 to 60% of the weights' bytes stay resident again after loading (graph optimisation repacks them) and
     most of them stay after a segment is dropped.
     """
+    _set_heap(_THRESHOLD_BYTES, _THRESHOLD_BYTES)
+
+
+def relax_heap() -> None:
+    """Let the C library keep a few freed blocks while requests are served.
+
+    With the bounds of `bound_heap` every message buffer is fetched from the system and zeroed page by page: 800 KB took
+    2.1 ms from process to process instead of 0.75. Call `bound_heap` again before loading.
+    """
+    _set_heap(_SERVING_MMAP_BYTES, _SERVING_TRIM_BYTES)
+
+
+def _set_heap(mmap_bytes: int, trim_bytes: int) -> None:
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):
-        library.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD_BYTES)
-        library.mallopt(_M_TRIM_THRESHOLD, _THRESHOLD_BYTES)
+        library.mallopt(_M_MMAP_THRESHOLD, mmap_bytes)
+        library.mallopt(_M_TRIM_THRESHOLD, trim_bytes)
         library.mallopt(_M_ARENA_MAX, 2)
+
+
+def trim_heap() -> None:
+    """Give what the C library keeps back to the system."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
 
 
 def release_unused() -> None:
@@ -75,9 +96,7 @@ def release_unused() -> None:
     run_options = ort.RunOptions()
     run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     _identity_session().run(None, {"x": np.zeros(1, np.float32)}, run_options)
-    library = ctypes.CDLL(None)
-    if hasattr(library, "malloc_trim"):
-        library.malloc_trim(0)
+    trim_heap()
 
 
 @cache
