@@ -14,7 +14,7 @@ from tiersplit_cli.explain.splits import SplitCost
 from tiersplit_cli.explain.style import ACCENT, FAINT, INK, LINKS, PAPER, REGIONS, TIERS, light_grid, look, new_figure
 from tiersplit_cli.explain.sweep import Interval, Sweep
 from tiersplit_cli.explain.words import current_interval, plan_label
-from tiersplit_core.cost.arrays import Floats
+from tiersplit_core.cost.arrays import Bools, Floats
 from tiersplit_core.units import format_bandwidth, format_seconds
 
 _GRID = 480
@@ -193,7 +193,7 @@ def draw_sweep(axes: Axes, explanation: Explanation, sweep: Sweep) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(low, high)
-    axes.set_ylim(best.min() / 1.25, best.max() * 1.9)
+    axes.set_ylim(best.min() / 1.5, best.max() * 1.9)
     _mark_breakpoints(axes, explanation, sweep, (low, high))
     _name_intervals(axes, explanation, seen, (low, high))
     _bandwidth_axis(axes)
@@ -279,7 +279,9 @@ def _bandwidth_axis(axes: Axes) -> None:
 
 
 def _seconds_axis(axes: Axes) -> None:
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=9))
+    low, high = axes.get_ylim()
+    steps = (1.0, 2.0, 5.0) if high > 6 * low else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+    axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=12))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value)))
 
@@ -295,8 +297,9 @@ def draw_regions(axes: Axes, explanation: Explanation) -> None:
     winner = np.stack([line.seconds(points) for line in explanation.regions]).argmin(axis=0)
     shades = ListedColormap([colours[line.tiers] for line in explanation.regions])
     axes.pcolormesh(xs, ys, winner, cmap=shades, vmin=-0.5, vmax=len(explanation.regions) - 0.5, rasterized=True)
+    free = _away_from(xs, first.bandwidth_bps, 0.12)[None, :] | _away_from(ys, second.bandwidth_bps, 0.08)[:, None]
     for i, line in enumerate(explanation.regions):
-        _name_region(axes, winner == i, (xs, ys), plan_label(problem, line.tiers))
+        _name_region(axes, (winner == i) & free, (xs, ys), plan_label(problem, line.tiers))
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.plot(first.bandwidth_bps, second.bandwidth_bps, "o", color=PAPER, markeredgecolor=ACCENT, markeredgewidth=2.5,
@@ -309,6 +312,11 @@ def draw_regions(axes: Axes, explanation: Explanation) -> None:
     axes.set_xlabel(f"bandwidth of {first.source}:{first.target}")
     axes.set_ylabel(f"bandwidth of {second.source}:{second.target}")
     axes.set_title("The best plan when both bandwidths change")
+
+
+def _away_from(values: Floats, centre: float, share: float) -> Bools:
+    """Which values of a logarithmic axis are further from `centre` than a share of the axis."""
+    return np.asarray(np.abs(np.log(values / centre)) > share * np.log(values[-1] / values[0]))
 
 
 def _name_region(axes: Axes, inside: np.ndarray, at: tuple[np.ndarray, np.ndarray], label: str) -> None:
