@@ -61,21 +61,26 @@ def _import(resource: SplitDeployment, manifest: Path, work: WorkDir, say: Say) 
     if model.source.bundle is not None:
         given = local_file(model.source.bundle, manifest, "spec.model.source.bundle")
         key = key_of(["bundle", str(given), Bundle.open(given).digest])
-        if not work.is_done("import", key):
+        if not _is_imported(work, key):
             _replace(work, lambda: shutil.copytree(given, work.bundle))
     else:
         arguments = import_arguments(model, resource.metadata.name, work.bundle, manifest)
         key = key_of(source_key(model, arguments))
-        if not work.is_done("import", key):
+        if not _is_imported(work, key):
             say("import: exporting, folding and verifying the model")
             _replace(work, lambda: run_command(arguments, work.logs / "import.log"))
     work.mark_done("import", key)
     say(f"import: {len(Bundle.open(work.bundle).graph.layers)} layers")
 
 
+def _is_imported(work: WorkDir, key: str) -> bool:
+    return work.is_done("import", key) and work.bundle.is_dir()
+
+
 def _replace(work: WorkDir, make: Callable[[], object]) -> None:
-    # The segments that an earlier surface had cut lie in the bundle that goes.
+    # The segments that an earlier surface had cut lie in the bundle that goes; and should `make` fail, nothing is done.
     work.mark_done("surface", "")
+    work.mark_done("import", "")
     shutil.rmtree(work.bundle, ignore_errors=True)
     make()
 
