@@ -326,7 +326,8 @@ def _name_region(axes: Axes, inside: np.ndarray, at: tuple[np.ndarray, np.ndarra
     from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - only this picture needs it
 
     depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    thick = np.argwhere(depth >= 0.95 * depth.max())
+    row, column = thick[len(thick) // 2]
     upright = depth.max() < 0.02 * len(label) * _GRID / 5
     axes.text(at[0][column], at[1][row], label.replace(" | ", "\n") if upright else label, color=PAPER, ha="center",
               va="center", fontsize=9, fontweight="bold")  # fmt: skip
