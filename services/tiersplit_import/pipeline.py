@@ -1,6 +1,5 @@
 """The whole way from a source to a bundle."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from onnx import ModelProto
+from onnx import ModelProto, numpy_helper
 from safetensors.numpy import save
 
 from tiersplit_bundle import Blob, BundleWriter, media
@@ -31,7 +30,7 @@ from tiersplit_import.group import Unit, group, layer_graph
 from tiersplit_import.net import Array, Net
 from tiersplit_import.options import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
 from tiersplit_import.probe import open_session, run
-from tiersplit_import.proto import raw_bytes, whole_model
+from tiersplit_import.proto import whole_model
 from tiersplit_import.static import fold_static
 from tiersplit_import.verify import Difference, verify
 
@@ -158,7 +157,7 @@ def import_model(source: str, path: str | Path, options: ImportOptions, report: 
         report("calibrating")
         _write_data(writer, session, proto, model, options)
         writer.configure(_config(source, name, model.graph, options))
-    return Imported(Path(path), writer.digest, model.graph, _weight_bytes(model.net), difference, _warnings(options))
+    return Imported(Path(path), writer.digest, model.graph, _weight_bytes(proto), difference, _warnings(options))
 
 
 def default_name(source: str) -> str:
@@ -223,9 +222,16 @@ def _input_json(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "dtype": spec.dtype, "shape": [-1, *spec.shape[1:]]}
 
 
-def _weight_bytes(net: Net) -> int:
-    unique = {hashlib.sha256(raw_bytes(value)).digest(): value.nbytes for value in net.constants.values()}
-    return sum(unique.values())
+def _weight_bytes(model: ModelProto) -> int:
+    """Bytes of the model's constants; those that are one blob count once."""
+    blobs, inside = {}, 0
+    for tensor in model.graph.initializer:
+        about = {entry.key: entry.value for entry in tensor.external_data}
+        if about:
+            blobs[about["location"]] = int(about["length"])
+        else:
+            inside += numpy_helper.to_array(tensor).nbytes
+    return inside + sum(blobs.values())
 
 
 def _warnings(options: ImportOptions) -> tuple[str, ...]:
