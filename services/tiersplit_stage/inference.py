@@ -23,10 +23,6 @@ _DEFAULT_MAX_BATCH = 1024
 _PLATFORM = "tiersplit_onnxruntime"
 
 
-class UnknownModelError(RequestError):
-    """The request names a model or version that is not served; becomes NOT_FOUND."""
-
-
 def read_inputs(request: pb.ModelInferRequest, model: route.Model) -> tuple[dict[str, NDArray[Any]], int]:
     """The request's arrays by tensor name, and its batch size.
 
@@ -179,9 +175,9 @@ class InferenceServicer(rpc.GRPCInferenceServiceServicer):
         if self.model is None:
             raise UnavailableError("no route has come from the controller yet")
         if name != self.model.name:
-            raise UnknownModelError(f"this head serves the model {self.model.name!r}, not {name!r}", "model_name")
+            raise RequestError(f"this head serves the model {self.model.name!r}, not {name!r}", "model_name")
         if version not in ("", self.model.version):
-            raise UnknownModelError(f"the version is {self.model.version!r}, not {version!r}", "model_version")
+            raise RequestError(f"the version is {self.model.version!r}, not {version!r}", "model_version")
         return self.model
 
     async def _guarded(self, answer: Callable[[], Awaitable[T]], context: Any) -> T:
@@ -189,7 +185,7 @@ class InferenceServicer(rpc.GRPCInferenceServiceServicer):
             return await answer()
         except TiersplitError as error:
             failure = error
-        code = grpc.StatusCode.NOT_FOUND if isinstance(failure, UnknownModelError) else status_of(failure)
+        code = status_of(failure)
         self._metrics.request("", code.name, 0.0)
         await context.abort(code, str(failure))
         raise failure

@@ -23,7 +23,6 @@ from tiersplit_wire.v1 import inference_pb2_grpc as rpc
 
 _ERRORS: dict[grpc.StatusCode, type[TiersplitError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: RequestError,
-    grpc.StatusCode.NOT_FOUND: RequestError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: ExhaustedError,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,

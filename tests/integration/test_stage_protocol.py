@@ -71,8 +71,8 @@ def test_the_stock_client_finds_server_and_model_ready_and_described(pair):
 
 
 WRONG = {
-    "an unknown model": ({"inputs": [GOOD], "model": "other"}, "NOT_FOUND", MODEL),
-    "an unknown version": ({"inputs": [GOOD], "version": "9"}, "NOT_FOUND", "'1'"),
+    "an unknown model": ({"inputs": [GOOD], "model": "other"}, "INVALID_ARGUMENT", MODEL),
+    "an unknown version": ({"inputs": [GOOD], "version": "9"}, "INVALID_ARGUMENT", "'1'"),
     "no input": ({"inputs": []}, "INVALID_ARGUMENT", "image"),
     "an unknown input": ({"inputs": [["picture", "FP32", [1, 4], X]]}, "INVALID_ARGUMENT", "image"),
     "an input too many": ({"inputs": [GOOD, ["more", "FP32", [1, 4], X]]}, "INVALID_ARGUMENT", "image"),

@@ -84,12 +84,14 @@ def _pack_6(flat: Bytes) -> Bytes:
 
 def _unpack_2(packed: Bytes) -> Bytes:
     wide: _Wide = packed.astype("<u4")
-    return ((wide | wide << 6 | wide << 12 | wide << 18) & 0x03030303).view(np.uint8)
+    spread: _Wide = (wide | wide << 6 | wide << 12 | wide << 18) & 0x03030303
+    return spread.view(np.uint8)
 
 
 def _unpack_4(packed: Bytes) -> Bytes:
     wide: _Wide = packed.astype("<u2")
-    return ((wide | wide << 4) & 0x0F0F).view(np.uint8)
+    spread: _Wide = (wide | wide << 4) & 0x0F0F
+    return spread.view(np.uint8)
 
 
 def _unpack_6(packed: Bytes) -> Bytes:
