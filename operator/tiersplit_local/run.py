@@ -78,7 +78,7 @@ def _announce(settings: LocalSettings, say: Say) -> None:
 def _ends_by_sigterm() -> Iterator[None]:
     """Until the event loop takes signals over, SIGTERM ends the steps like Ctrl-C does."""
 
-    def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what signal handlers are given
+    def leave(_number: int, _frame: FrameType | None) -> None:
         sys.exit(EXIT_ON_SIGTERM)
 
     before = signal.signal(signal.SIGTERM, leave)
