@@ -25,8 +25,8 @@ sys.path.insert(0, str(ROOT))
 
 from examples.digits.camera import Answer, Camera, latencies  # noqa: E402
 from examples.digits.compare import Effort, Way, adapted, fixed_ways, measure_plans, oracle  # noqa: E402
-from examples.digits.demo import MANIFEST, MODEL, TIERS, load_test_set, train  # noqa: E402
-from examples.digits.deployment import Deployment, PlanInfo, plans_of  # noqa: E402
+from examples.digits.demo import MANIFEST, TIERS, load_test_set, train  # noqa: E402
+from examples.digits.deployment import NAME, Deployment, PlanInfo, plans_of  # noqa: E402
 from examples.digits.play import period_for, play  # noqa: E402
 from examples.digits.screen import Screen  # noqa: E402
 from examples.digits.stock import StockClient  # noqa: E402
@@ -66,7 +66,7 @@ async def measure(repeats: int, step_s: float) -> list[Repeat]:
     """All repeats on one deployment."""
     await train(Screen(quiet()))
     deployment = await Deployment.start(MANIFEST, lambda line: say(f"  {line}"))
-    client = StockClient(deployment.head, MODEL)
+    client = StockClient(deployment.head, NAME)
     try:
         plans = plans_of(await deployment.status(), TIERS)
         found = []

@@ -22,7 +22,7 @@ import numpy as np
 from examples.digits import store
 from examples.digits.camera import Camera, KnownPictures
 from examples.digits.compare import Effort, adapted, fixed_ways, measure_plans, oracle
-from examples.digits.deployment import Decision, DemoError, Deployment, PlanInfo, decisions_of, plans_of
+from examples.digits.deployment import NAME, Decision, DemoError, Deployment, PlanInfo, decisions_of, plans_of
 from examples.digits.play import Played, period_for, play
 from examples.digits.report import comparison_table, footnote, outcome_table, write_report
 from examples.digits.screen import Screen, milliseconds
@@ -31,7 +31,7 @@ from examples.digits.trace import LINK, Step, steps_of
 
 MANIFEST = store.HERE / "split.yaml"
 TIERS = ("edge", "mdc", "cloud")
-MODEL = "digits"
+REPORT = store.ROOT / ".tiersplit" / "demo.html"
 READY = "ready;"
 """How the line begins that `tiersplit run` says once it serves; its live status follows."""
 STEP_S, QUICK_STEP_S = 14.0, 5.0
@@ -76,7 +76,9 @@ async def _train_process(screen: Screen) -> None:
     command = (sys.executable, "-m", "examples.digits.train", "--json")
     # Threads that wait without spinning lose little alone, and much less where the processor is shared.
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=environment)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, env=environment, cwd=store.ROOT
+    )
     try:
         await _follow(process, screen)
     finally:
@@ -132,7 +134,7 @@ async def _observe(
 
     training, pictures = learnt
     plans = plans_of(await deployment.status(), TIERS)
-    client = StockClient(deployment.head, MODEL)
+    client = StockClient(deployment.head, NAME)
     camera = Camera(client.ask, pictures)
     try:
         played, decisions = await _play(screen, deployment, camera, steps, plans)
@@ -253,7 +255,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a shorter trace, and less of everything")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was seen as JSON")
     parser.add_argument(
-        "--report", type=Path, metavar="FILE", default=Path(".tiersplit/demo.html"), help="where the report goes"
+        "--report",
+        type=Path,
+        metavar="FILE",
+        default=store.ROOT / ".tiersplit" / "demo.html",
+        help="where the report goes",
     )
     return parser.parse_args()
 

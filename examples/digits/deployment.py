@@ -1,8 +1,6 @@
 """`tiersplit run` and the commands that talk to it, as a user would type them."""
 
 import asyncio
-import json
-import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -12,9 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from examples.digits.store import ROOT
 from examples.digits.trace import LINK, Step
+from tiersplit_core.errors import TiersplitError
+from tiersplit_local.control import ask
 
-READY_WITHIN_S = 180.0
+NAME = "digits"
+"""The deployment's name in split.yaml, by which clients call the model too."""
+READY_WITHIN_S = 300.0
 COMMAND_WITHIN_S = 30.0
 STOP_WITHIN_S = 20.0
 _HEAD = "head: "
@@ -65,7 +68,7 @@ async def tiersplit(*arguments: str) -> str:
         DemoError: it failed, or took too long.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tiersplit_cli", *arguments, stdout=PIPE, stderr=PIPE
+        sys.executable, "-m", "tiersplit_cli", *arguments, stdout=PIPE, stderr=PIPE, cwd=ROOT
     )
     try:
         out, said = await asyncio.wait_for(process.communicate(), COMMAND_WITHIN_S)
@@ -97,7 +100,7 @@ class Deployment:
             *(sys.executable, "-m", "tiersplit_cli", "run", "-f", str(manifest)),
             stdout=PIPE,
             stderr=PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=ROOT,
         )
         reader = asyncio.create_task(_relay(process, heard))
         try:
@@ -112,16 +115,24 @@ class Deployment:
 
     async def set_link(self, step: Step) -> None:
         """Reshape the link of the trace."""
-        await tiersplit("link", "set", ":".join(LINK), "--bandwidth", step.quantity)
+        await tiersplit("link", "set", ":".join(LINK), "--bandwidth", step.quantity, "--name", NAME)
 
     async def pin(self, digest: str | None) -> None:
-        """Let one plan serve whatever happens, or none: the policy decides again."""
-        await tiersplit("pin", *(["--clear"] if digest is None else [digest]))
+        """Let one plan serve, as `tiersplit pin` would, or none: the policy decides again.
+
+        It happens so often that the demo asks the control socket itself, instead of starting a process each time.
+        """
+        await self._ask({"pin": digest})
 
     async def status(self) -> dict[str, Any]:
-        """What `tiersplit status` knows."""
-        found: dict[str, Any] = json.loads(await tiersplit("status", "-o", "json"))
-        return found
+        """What `tiersplit status -o json` says."""
+        return await self._ask({"status": {}})
+
+    async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return await asyncio.to_thread(ask, NAME, request, ROOT / ".tiersplit")
+        except TiersplitError as error:
+            raise DemoError(f"{NAME} does not do as it is asked: {error}") from error
 
     async def stop(self) -> None:
         """Drain and end it, as Ctrl-C would."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 WEIGHTS = "weights.safetensors"
 CALIBRATION = "calibration.npz"
 VALIDATION = "validation.npz"
@@ -40,7 +41,7 @@ class Training:
 
 def folder() -> Path:
     """The folder of the artefacts: `.tiersplit/data/digits` in the repository."""
-    return HERE.parents[1] / ".tiersplit" / "data" / "digits"
+    return ROOT / ".tiersplit" / "data" / "digits"
 
 
 def training_key() -> str:

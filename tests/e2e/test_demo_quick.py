@@ -31,7 +31,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Mapping[str, An
 class TestDemo:
     def test_no_request_is_lost_answered_twice_or_answered_wrong(self, told: Any) -> None:
         requests = told[1]["requests"]
-        assert requests["sent"] > 50
+        assert requests["sent"] >= 15
         assert requests["answered"] == requests["sent"], requests["troubles"]
         assert (requests["lost"], requests["duplicate"], requests["wrong"]) == (0, 0, 0)
 
