@@ -95,7 +95,7 @@ class Controller(route_pb2_grpc.RoutesServicer):
     async def Watch(  # noqa: N802 - the name in the protocol
         self,
         request_iterator: AsyncIterator[pb.StageReport],
-        context: Any,  # noqa: ARG002
+        _context: Any,
     ) -> AsyncIterator[pb.Route]:
         """Serve one stage: its reports in, each new route out."""
         listener = asyncio.create_task(self._listen(request_iterator))
