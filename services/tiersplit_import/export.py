@@ -23,6 +23,7 @@ from tiersplit_import.kept import TRANSLATIONS, keep_modules
 from tiersplit_import.net import Array, Net, read_net
 from tiersplit_import.options import ImportOptions
 from tiersplit_import.probe import open_session, random_inputs, run
+from tiersplit_import.program_file import load_program
 
 OPSET = 21
 _EXAMPLE_BATCH = 2
@@ -95,11 +96,8 @@ def _why_not_exported(error: Exception) -> str:
 
 
 def _export_program(path: Path, options: ImportOptions) -> Exported:
-    try:
-        with _quiet():
-            program = torch.export.load(path)
-    except Exception as error:
-        raise ModelError(f"is no exported program that this torch reads: {str(error)[:300]}", str(path)) from error
+    with _quiet():
+        program = load_program(path)
     inputs = options.inputs or _program_inputs(program, path)
     module = program.module()
     keys = _keys(module, inputs, str(path))

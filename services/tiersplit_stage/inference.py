@@ -4,8 +4,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-import grpc
-import grpc.aio
 from numpy.typing import NDArray
 
 from tiersplit_core.errors import RequestError, TiersplitError, UnavailableError
