@@ -34,7 +34,7 @@ TIERS = ("edge", "mdc", "cloud")
 REPORT = store.ROOT / ".tiersplit" / "demo.html"
 READY = "ready;"
 """How the line begins that `tiersplit run` says once it serves; its live status follows."""
-STEP_S, QUICK_STEP_S = 14.0, 5.0
+STEP_S, QUICK_STEP_S = 12.0, 5.0
 EFFORT, QUICK_EFFORT = Effort(requests=4, seconds=0.5), Effort(requests=2, seconds=0.4)
 
 

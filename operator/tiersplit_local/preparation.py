@@ -10,8 +10,8 @@ from tiersplit_api.v1alpha1.types import SplitDeployment
 from tiersplit_bundle.bundle import Bundle
 from tiersplit_core.errors import OperationError
 from tiersplit_core.planning.build import problem_from_profiles
-from tiersplit_core.planning.extend import single_tier, with_plans
-from tiersplit_core.planning.problem import Link, Problem, Tier
+from tiersplit_core.planning.plan import Plan
+from tiersplit_core.planning.problem import Link, Objective, Problem, Tier
 from tiersplit_core.planning.segments import SegmentSpec, segments_of
 from tiersplit_core.planning.surface import Surface, SurfaceBox, build_surface
 from tiersplit_core.planning.surface_json import surface_from_json, surface_to_json
@@ -166,13 +166,27 @@ class _Preparation:
         problems = {batch: self._problem(tiers, batch) for batch in self.settings.batches}
         limited = any(tier.memory_bytes is not None for tier in self.settings.tiers)
         loads = () if limited else tuple(LOADS for _ in self.settings.tiers)
-        box = SurfaceBox(tuple(_range(link) for link in self.settings.links), loads)
-        surface = build_surface(problems, box, EPSILON, MAX_PLANS)
-        # The two ends are always there to compare with; edge-only is in every surface as it is.
-        last = single_tier(problems[self.settings.batches[0]], self.settings.tiers[-1].name)
-        surface = with_plans(surface, problems, [last])
+        ranges = [_range(link) for link in self.settings.links]
+        keep = self._wanted(problems, ranges)
+        surface = build_surface(problems, SurfaceBox(tuple(ranges), loads), EPSILON, MAX_PLANS, keep=keep)
         self.say(f"surface: {len(surface.plans)} plans, at most {surface.epsilon:.1%} from the best")
         return surface
+
+    def _wanted(self, problems: Mapping[int, Problem], ranges: list[tuple[float, float]]) -> list[Plan]:
+        """Plans that stay whatever pruning thinks.
+
+        Links mostly change one at a time: what is best while one link varies and the others are as declared. And the
+        last tier alone, to compare with; edge-only is in every surface as it is.
+        """
+        links = problems[self.settings.batches[0]].links
+        found = [Plan({layer.name: self.settings.tiers[-1].name for layer in self.graph.layers})]
+        if self.settings.objective is not Objective.LATENCY:
+            return found
+        for varying, own in enumerate(ranges):
+            fixed = [(link.bandwidth_bps, link.bandwidth_bps) for link in links]
+            line = SurfaceBox((*fixed[:varying], own, *fixed[varying + 1 :]))
+            found += build_surface(problems, line, EPSILON, MAX_PLANS // 2).plans
+        return found
 
     def _problem(self, profiles: Mapping[str, TierProfile], batch: int) -> Problem:
         settings, first = self.settings, self.settings.tiers[0].name

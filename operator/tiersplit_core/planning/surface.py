@@ -29,6 +29,7 @@ def build_surface(
     epsilon: float = 0.0,
     max_plans: int = DEFAULT_MAX_PLANS,
     max_solves: int = DEFAULT_MAX_SOLVES,
+    keep: Sequence[Plan] = (),
 ) -> Surface:
     """The surface of a network.
 
@@ -38,6 +39,7 @@ def build_surface(
         epsilon: relative loss that may be paid for fewer plans.
         max_plans: how many plans may stay.
         max_solves: how many exact plans may be made per batch size.
+        keep: plans that stay in any case, unless they break a rule of the problems; they count among `max_plans`.
 
     Returns:
         The surface; its `epsilon` is what is proven, pruning and an early end included. The plan that needs no link
@@ -51,7 +53,7 @@ def build_surface(
     first = problems[sizes[0]]
     box = checked_box(box, len(first.links), len(first.tiers))
     pools = [_pool(problems[size], box, max_solves) for size in sizes]
-    kept = [tiers for tiers in [edge_only(pools[0].oracle)] if tiers is not None]
+    kept = _kept(pools, keep)
     merged = {tiers.tobytes(): tiers for pool in pools for tiers in pool.placements.values()}
     for tiers in kept:
         merged.pop(tiers.tobytes(), None)
@@ -100,6 +102,19 @@ def _pool(problem: Problem, box: SurfaceBox, max_solves: int) -> Pool:
     if not pool.placements:
         raise InfeasibleError(f"batch size {problem.batch}: {failing_constraint(oracle.arrays)}")
     return pool
+
+
+def _kept(pools: Sequence[Pool], keep: Sequence[Plan]) -> list[Ints]:
+    """Edge-only where it fits, and those of `keep` that fit some batch size and keep a private input where it is."""
+    arrays, alone = pools[0].oracle.arrays, edge_only(pools[0].oracle)
+    wanted = [arrays.tiers_of(plan.placement) for plan in keep]
+    allowed = [
+        tiers
+        for tiers in wanted
+        if any(_fits(pool, tiers) for pool in pools) and not np.any(tiers[arrays.forced_first])
+    ]
+    first = [] if alone is None else [alone]
+    return list({tiers.tobytes(): tiers for tiers in [*first, *allowed]}.values())
 
 
 def _fits(pool: Pool, tiers: Ints) -> bool:
