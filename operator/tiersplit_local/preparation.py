@@ -16,8 +16,8 @@ from tiersplit_core.planning.segments import SegmentSpec, segments_of
 from tiersplit_core.planning.surface import Surface, SurfaceBox, build_surface
 from tiersplit_core.planning.surface_json import surface_from_json, surface_to_json
 from tiersplit_core.profile.json import profile_from_json, profile_to_json
-from tiersplit_core.profile.layers import BatchProfile, TierProfile, Timing
-from tiersplit_core.profile.refine import disagreement, refine
+from tiersplit_core.profile.layers import BatchProfile, TierProfile
+from tiersplit_core.profile.refine import disagreement, emulate, refine
 from tiersplit_core.units import format_seconds
 from tiersplit_local.catalogue import Catalogue
 from tiersplit_local.observer import UNLIMITED_BPS
@@ -205,7 +205,7 @@ class _Preparation:
         )
 
     def _tiers(self, machine: TierProfile) -> dict[str, TierProfile]:
-        return {tier.name: slowed(machine, tier.name, tier.slowdown) for tier in self.settings.tiers}
+        return {tier.name: emulate(machine, tier.name, tier.slowdown) for tier in self.settings.tiers}
 
     def _materialise(self, surface: Surface, specs: tuple[SegmentSpec, ...]) -> None:
         write_json(self.work.surface, surface_to_json(surface))
@@ -243,21 +243,3 @@ def _with_segments(
     batches: Mapping[int, BatchProfile], measured: Mapping[int, BatchProfile]
 ) -> dict[int, BatchProfile]:
     return {size: replace(seen, segments=measured[size].segments) for size, seen in batches.items()}
-
-
-def slowed(machine: TierProfile, tier: str, factor: float) -> TierProfile:
-    """The profile of a tier that is this machine, slowed down by `factor`."""
-
-    def times(timing: Timing) -> Timing:
-        return replace(timing, median_s=timing.median_s * factor, spread_s=timing.spread_s * factor)
-
-    def batch(seen: BatchProfile) -> BatchProfile:
-        return replace(
-            seen,
-            layers={name: times(timing) for name, timing in seen.layers.items()},
-            segments={name: times(timing) for name, timing in seen.segments.items()},
-            whole=times(seen.whole),
-        )
-
-    batches = {size: batch(seen) for size, seen in machine.batches.items()}
-    return replace(machine, tier=tier, slowdown=machine.slowdown * factor, batches=batches)

@@ -8,8 +8,8 @@ from tiersplit_core.planning.build import problem_from_profiles
 from tiersplit_core.planning.problem import Link, Objective, Tier
 from tiersplit_core.planning.surface import SurfaceBox, build_surface
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
+from tiersplit_core.profile.refine import emulate
 from tiersplit_local.catalogue import Catalogue
-from tiersplit_local.preparation import slowed
 from tiersplit_local.settings import LocalLink, LocalSettings, LocalTier
 
 TIERS = ("edge", "mdc", "cloud")
@@ -47,6 +47,7 @@ def settings(**changes: object) -> LocalSettings:
         "polling_s": 1.0,
         "failure_threshold": 3,
         "pinned": None,
+        "encoding": "raw",
     }
     return LocalSettings(**{**values, **changes})
 
@@ -54,12 +55,12 @@ def settings(**changes: object) -> LocalSettings:
 @cache
 def catalogue() -> Catalogue:
     """The plans of that network."""
-    profiles = {tier.name: slowed(profile(), tier.name, tier.slowdown) for tier in settings().tiers}
+    profiles = {tier.name: emulate(profile(), tier.name, tier.slowdown) for tier in settings().tiers}
     links = [Link(link.source, link.target, link.bandwidth_bps or 0.0, link.latency_s) for link in settings().links]
     problem = problem_from_profiles(graph(), profiles, [Tier(name) for name in TIERS], links)
     surface = build_surface({1: problem}, BOX)
     plain = Catalogue(graph(), TIERS, surface, profiles, {})
     blobs = {spec.id: f"sha256:{i:064x}" for i, spec in enumerate(plain.specs)}
     measured = profile({blobs[spec.id]: 0.01 * len(spec.layers) for spec in plain.specs})
-    slow = {tier.name: slowed(measured, tier.name, tier.slowdown) for tier in settings().tiers}
+    slow = {tier.name: emulate(measured, tier.name, tier.slowdown) for tier in settings().tiers}
     return Catalogue(graph(), TIERS, surface, slow, blobs)

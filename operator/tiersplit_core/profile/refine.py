@@ -101,12 +101,10 @@ def _check_segments(graph: LayerGraph, segments: Mapping[str, Sequence[str]]) ->
 def emulate(profile: TierProfile, tier: str, slowdown: float) -> TierProfile:
     """The profile that the same machine has as another tier, slower by another factor.
 
-    Segments are left out: an emulated stage waits after each one, and how exactly it does has to be measured.
-
     Args:
         profile: what was measured; its own factor is taken out first.
         tier: the other tier's name.
-        slowdown: the other tier's factor.
+        slowdown: the other tier's factor; layers, segments and the whole model take so much longer.
 
     Raises:
         ProfileError: `slowdown` is not positive.
@@ -120,7 +118,8 @@ def emulate(profile: TierProfile, tier: str, slowdown: float) -> TierProfile:
 
 def _slower(seen: BatchProfile, factor: float) -> BatchProfile:
     layers = {name: _times(timing, factor) for name, timing in seen.layers.items()}
-    return BatchProfile(layers, _times(seen.whole, factor), {}, seen.memory_bytes)
+    segments = {name: _times(timing, factor) for name, timing in seen.segments.items()}
+    return replace(seen, layers=layers, segments=segments, whole=_times(seen.whole, factor))
 
 
 def _times(timing: Timing, factor: float) -> Timing:

@@ -4,12 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.support.local_catalogue import TIERS, catalogue, profile, settings
+from tests.support.local_catalogue import TIERS, catalogue, settings
 from tiersplit_bundle import media
 from tiersplit_bundle.bundle import BundleSegment
 from tiersplit_core.adaptation.estimator import LinkEstimate
 from tiersplit_core.errors import OperationError
-from tiersplit_local.preparation import slowed
 from tiersplit_local.routing import make_route
 from tiersplit_local.status import line, link_text, split_text
 
@@ -33,17 +32,6 @@ def test_unknown_segments_and_batches_have_no_profiled_seconds() -> None:
     assert found.profiled_s("edge", "seg-unknown", 1) == 0.0
     assert found.profiled_s("moon", found.specs[0].id, 1) == 0.0
     assert found.profiled_s("edge", found.specs[0].id, 0) == 0.0
-
-
-def test_a_slowed_profile_is_the_machine_s_times_the_factor() -> None:
-    slow = slowed(profile({"sha256:a": 0.02}), "edge", 4.0)
-    batch = slow.batches[1]
-    assert (slow.tier, slow.slowdown) == ("edge", 4.0)
-    assert (batch.layers["l0"].median_s, batch.whole.median_s, batch.segments["sha256:a"].median_s) == (
-        0.04,
-        0.16,
-        0.08,
-    )
 
 
 def _bundle(complete: bool = True) -> SimpleNamespace:
@@ -73,6 +61,14 @@ def test_the_route_names_model_segments_plans_and_where_each_tier_is_dialled() -
     assert route.fallback == found.fallback
     for plan in route.plans:
         assert {item.tier for item in plan.segments} <= set(TIERS)
+
+
+def test_compression_names_every_tensor_that_may_cross_and_narrows_none() -> None:
+    plain = make_route(settings(), _bundle(), catalogue(), {}, 1)
+    assert not any(plan.crossings for plan in plain.plans)
+    route = make_route(settings(encoding="zstd"), _bundle(), catalogue(), {}, 1)
+    for plan in route.plans:
+        assert [(c.tensor, c.encoding, c.bits) for c in plan.crossings] == [("in", "zstd", 0)]
 
 
 def test_a_bundle_that_lacks_a_segment_is_refused_by_name() -> None:

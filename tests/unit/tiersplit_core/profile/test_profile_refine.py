@@ -108,3 +108,19 @@ def test_an_emulated_tier_is_slower_by_the_ratio_of_the_factors(data):
         assert isclose(seen.whole.median_s, 3 * profile.batches[size].whole.median_s, rel_tol=1e-9)
         for name, timing in seen.layers.items():
             assert isclose(timing.median_s, 3 * profile.batches[size].layers[name].median_s, rel_tol=1e-9)
+
+
+@given(measured())
+def test_an_emulated_tier_keeps_its_segments_and_a_factor_of_its_own_changes_nothing(case):
+    _, profile, segments = case
+    same, slow = (emulate(profile, "mdc", factor) for factor in (profile.slowdown, 4 * profile.slowdown))
+    assert same == replace(profile, tier="mdc")
+    for size, seen in slow.batches.items():
+        for key in segments:
+            expected = 4 * profile.batches[size].segments[key].median_s
+            assert isclose(seen.segments[key].median_s, expected, rel_tol=1e-9)
+
+
+def test_a_factor_of_zero_is_refused():
+    with pytest.raises(ProfileError, match="not positive"):
+        emulate(PROFILE_OF(chain(("a", 1, 1, 1)), a=1.0), "mdc", 0.0)
