@@ -1,6 +1,6 @@
 """The route that stages are told: the model, all segments, all plans, and where each tier is reached."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -35,15 +35,24 @@ def make_route(
     """
     route = pb.Route(deployment=settings.name, model=_model(settings.name, bundle, max_batch))
     route.segments.extend(_segments(bundle, catalogue))
+    crossings = _crossings(route.segments, settings.encoding)
     for digest in catalogue.plans:
         placed = [pb.PlanSegment(segment=segment, tier=tier) for segment, tier in catalogue.segments[digest]]
-        route.plans.append(pb.RoutePlan(digest=digest, segments=placed))
+        route.plans.append(pb.RoutePlan(digest=digest, segments=placed, crossings=crossings))
     for tier in settings.tiers:
         known = [addresses[tier.name]] if tier.name in addresses else []
         route.tiers.append(pb.TierEndpoints(tier=tier.name, addresses=known))
     route.golden_blobs.extend(entry.digest for entry in bundle.layers if entry.media_type == media.GOLDEN)
     route.fallback = catalogue.fallback or ""
     return route
+
+
+def _crossings(segments: Iterable[pb.Segment], encoding: str) -> list[pb.Crossing]:
+    """Every tensor that may cross a link, with its full bit width: narrower ones need a verified accuracy."""
+    if encoding == "raw":
+        return []
+    names = sorted({name for segment in segments for name in segment.inputs})
+    return [pb.Crossing(tensor=name, encoding=encoding) for name in names]
 
 
 def _model(name: str, bundle: Bundle, max_batch: int) -> pb.Model:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from tiersplit_api.v1alpha1.adaptation import FallbackBehavior, Minimize, RawInput
 from tiersplit_api.v1alpha1.tiers import Tier
-from tiersplit_api.v1alpha1.types import LOCAL_BATCHES, LOCAL_SLOWDOWN, PINNED_PLAN, SplitDeployment
+from tiersplit_api.v1alpha1.types import LOCAL_BATCHES, LOCAL_SLOWDOWN, PINNED_PLAN, WIRE_ENCODING, SplitDeployment
 from tiersplit_core.adaptation.policy import Mode, Settings
 from tiersplit_core.errors import ManifestError
 from tiersplit_core.planning.problem import Objective
@@ -16,6 +16,7 @@ _CPU = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(m?)$")
 _OBJECTIVES = {Minimize.LATENCY: Objective.LATENCY, Minimize.THROUGHPUT: Objective.THROUGHPUT}
 MAX_SLOWDOWN = 1000.0
 MAX_BATCH = 1024
+ENCODINGS = ("raw", "zstd", "lz4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class LocalSettings:
         polling_s: seconds between two looks.
         failure_threshold: looks without observations before the fallback behaviour.
         pinned: digest of a plan that is to serve, or None.
+        encoding: how activations are compressed on links, without loss: raw, zstd or lz4.
     """
 
     name: str
@@ -72,6 +74,7 @@ class LocalSettings:
     polling_s: float
     failure_threshold: int
     pinned: str | None
+    encoding: str
 
 
 def local_settings(resource: SplitDeployment, threads: int) -> LocalSettings:
@@ -106,6 +109,7 @@ def local_settings(resource: SplitDeployment, threads: int) -> LocalSettings:
         polling_s=float(adaptation.polling_period_seconds),
         failure_threshold=adaptation.fallback.failure_threshold,
         pinned=annotations.get(PINNED_PLAN) or None,
+        encoding=_encoding(annotations.get(WIRE_ENCODING, ENCODINGS[0])),
     )
 
 
@@ -161,6 +165,13 @@ def _batches(text: str) -> tuple[int, ...]:
         path = f"metadata.annotations[{LOCAL_BATCHES}]"
         raise ManifestError(f"{text!r} is no list of batch sizes; write as in 1,8,32 (1 to {MAX_BATCH})", path)
     return tuple(sorted({int(part) for part in found}))
+
+
+def _encoding(text: str) -> str:
+    if text not in ENCODINGS:
+        path = f"metadata.annotations[{WIRE_ENCODING}]"
+        raise ManifestError(f"{text!r} is no encoding without loss; write {', '.join(ENCODINGS)}", path)
+    return text
 
 
 def _links(resource: SplitDeployment) -> tuple[LocalLink, ...]:

@@ -14,6 +14,7 @@ GROUP, VERSION, KIND = "tiersplit.dev", "v1alpha1", "SplitDeployment"
 PINNED_PLAN = f"{GROUP}/pinned-plan"
 LOCAL_SLOWDOWN = f"{GROUP}/local-slowdown"
 LOCAL_BATCHES = f"{GROUP}/local-batches"
+WIRE_ENCODING = f"{GROUP}/wire-encoding"
 
 
 class Metadata(ApiModel):

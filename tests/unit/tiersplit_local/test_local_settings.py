@@ -50,6 +50,11 @@ def test_batch_sizes_are_sorted_and_unique() -> None:
     assert read('tiersplit.dev/local-batches: "8, 1,8"').batches == (1, 8)
 
 
+def test_activations_travel_as_they_are_unless_compression_is_asked_for() -> None:
+    assert read().encoding == "raw"
+    assert read("tiersplit.dev/wire-encoding: zstd").encoding == "zstd"
+
+
 def test_throughput_is_an_objective() -> None:
     assert read(extra="  objective: {minimize: Throughput}\n").objective is Objective.THROUGHPUT
 
@@ -67,6 +72,7 @@ def test_a_result_that_is_not_needed_at_the_first_tier_has_no_way_back() -> None
         ('tiersplit.dev/local-slowdown: "edge=0.5"', "", "local-slowdown", "1 to 1000"),
         ('tiersplit.dev/local-batches: "0"', "", "local-batches", "1,8,32"),
         ('tiersplit.dev/local-batches: "many"', "", "local-batches", "1,8,32"),
+        ("tiersplit.dev/wire-encoding: jpeg", "", "wire-encoding", "raw, zstd, lz4"),
     ],
 )
 def test_what_cannot_be_done_here_is_refused_with_what_can(annotations: str, extra: str, path: str, hint: str) -> None:
