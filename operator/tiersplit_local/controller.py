@@ -190,6 +190,7 @@ class Controller(route_pb2_grpc.RoutesServicer):
             last_move_s=self.moved_at,
             pinned=self.pinned,
             blind=self.blind_looks >= self.settings.failure_threshold,
+            tiers=self.catalogue.tiers,
         )
 
     def candidates(self) -> dict[str, Candidate]:

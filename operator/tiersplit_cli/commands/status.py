@@ -95,5 +95,5 @@ def _history(value: Mapping[str, Any]) -> "Table":
     shown = Table("at", "decision", "plan", "reason")
     for event in value["history"][-_SHOWN_HISTORY:]:
         at = time.strftime("%H:%M:%S", time.localtime(event["at"]))
-        shown.add_row(at, event["verdict"], (event["plan"] or "none")[7:19], event["reason"])
+        shown.add_row(at, event["verdict"], (event["plan"] or "sha256:none")[7:19], event["reason"])
     return shown

@@ -74,6 +74,7 @@ class Situation:
         last_move_s: when the plan last changed, on the same clock.
         pinned: digest of a plan that a person asked for.
         blind: observations have failed too often in a row.
+        tiers: names of the tiers in order, for the reasons; without them positions are said.
     """
 
     now_s: float
@@ -85,6 +86,7 @@ class Situation:
     last_move_s: float = -math.inf
     pinned: str | None = None
     blind: bool = False
+    tiers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +165,12 @@ def _unavailable(situation: Situation) -> Decision:
 
 
 def _trouble(situation: Situation) -> str:
-    parts = [f"link {link + 1} is down" for link in sorted(situation.dead_links)]
-    parts += [f"tier {tier + 1} is gone" for tier in sorted(situation.gone_tiers)]
+    names = situation.tiers
+    parts = [
+        f"link {':'.join(names[link : link + 2]) if names else link + 1} is down"
+        for link in sorted(situation.dead_links)
+    ]
+    parts += [f"tier {names[tier] if names else tier + 1} is gone" for tier in sorted(situation.gone_tiers)]
     return ", ".join(parts)
 
 
@@ -178,6 +184,8 @@ def _leave(view: _View) -> Decision:
     situation, best = view.situation, _best(view)
     if situation.pinned in view.alive:
         return Decision(Verdict.PINNED, situation.pinned, "pinned")
+    if situation.current is None and situation.fell_back:
+        return Decision(Verdict.RETURN, best, f"can be served again: {format_seconds(view.alive[best])} expected")
     if situation.current is None:
         return Decision(Verdict.MOVE, best, f"first plan: {format_seconds(view.alive[best])} expected")
     why = _trouble(situation) or "the serving plan is not selectable any more"

@@ -110,7 +110,14 @@ def test_without_a_plan_that_fits_the_answer_is_unavailable_until_the_link_is_ba
     assert (gone.verdict, gone.plan) == (Verdict.UNAVAILABLE, None)
     still = decide(Situation(5.0, plans, frozenset({0}), current=None), Settings())
     assert (still.verdict, still.changes) == (Verdict.KEEP, False)
-    assert decide(Situation(6.0, plans, current=None), Settings()).plan == "cloud"
+    back = decide(Situation(6.0, plans, current=None, fell_back=True), Settings())
+    assert (back.verdict, back.plan) == (Verdict.RETURN, "cloud")
+
+
+def test_reasons_call_links_and_tiers_by_their_names() -> None:
+    names, plans = ("edge", "mdc", "cloud"), {"cloud": Candidate(0.1, 2)}
+    gone = decide(Situation(0.0, plans, frozenset({1}), frozenset({2}), "cloud", tiers=names), Settings())
+    assert gone.reason == "no plan can be served: link mdc:cloud is down, tier cloud is gone"
 
 
 def test_recommend_only_says_it_but_still_leaves_a_dead_plan() -> None:
