@@ -98,8 +98,8 @@ class Relay:
         self.connections += 1
         try:
             await self._forward(reader, writer)
-        except (OSError, ExceptionGroup, TimeoutError):
-            # Either end broke off: the other one sees a broken connection too.
+        except (OSError, ExceptionGroup, TimeoutError, asyncio.CancelledError):
+            # Either end broke off, or the relay ends: the other one sees a broken connection too.
             writer.transport.abort()
         finally:
             self.connections -= 1

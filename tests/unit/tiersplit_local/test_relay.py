@@ -1,5 +1,6 @@
 """An emulated link: a real relay process between real sockets."""
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -44,7 +45,8 @@ class Sink:
 class RelayProcess:
     def __init__(self, target: str, *options: str) -> None:
         command = [sys.executable, "-m", "tiersplit_local.relay", "--target", target, *options]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         assert self.process.stdout is not None
         self.address = json.loads(self.process.stdout.readline())["address"]
 
@@ -70,6 +72,8 @@ def running(*options: str, echo: bool = False) -> Iterator[tuple[Sink, RelayProc
         assert relay.process.stdin is not None
         relay.process.stdin.close()
         assert relay.process.wait(timeout=TIMEOUT_S) == 0
+        assert relay.process.stderr is not None
+        assert relay.process.stderr.read() == ""
         sink.listener.close()
 
 
@@ -174,6 +178,16 @@ def test_a_bad_command_is_answered_with_its_error_and_changes_nothing(line: str)
         relay.process.stdin.flush()
         assert "error" in json.loads(relay.process.stdout.readline())
         assert relay.tell()["bandwidth_bps"] == 5e6
+
+
+def test_a_relay_that_ends_breaks_its_connections_without_a_word() -> None:
+    with contextlib.ExitStack() as connections:
+        with running(echo=True) as (_, relay):
+            connection = connections.enter_context(relay.connect())
+            connection.sendall(b"a")
+            assert connection.recv(1) == b"a"
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
 
 
 def test_an_absent_target_breaks_the_connection_not_the_relay() -> None:
