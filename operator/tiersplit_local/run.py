@@ -20,7 +20,7 @@ from tiersplit_local.supervisor import RunOptions, Supervisor
 from tiersplit_local.workdir import WorkDir
 
 Say = Callable[[str], None]
-EXIT_ON_SIGTERM = 143
+EXIT_ON_SIGNAL = 128
 
 
 def run_manifest(
@@ -51,7 +51,7 @@ def run_manifest(
     if pin is not None:
         settings = replace(settings, pinned=pin)
     work = WorkDir(settings.name)
-    with work.locked(), _ends_by_sigterm():
+    with work.locked(), ends_by_signals():
         if fresh:
             work.clear()
         _announce(settings, say)
@@ -75,17 +75,21 @@ def _announce(settings: LocalSettings, say: Say) -> None:
 
 
 @contextmanager
-def _ends_by_sigterm() -> Iterator[None]:
-    """Until the event loop takes signals over, SIGTERM ends the steps like Ctrl-C does."""
+def ends_by_signals() -> Iterator[None]:
+    """Until the event loop takes signals over, SIGINT and SIGTERM end the steps.
 
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        sys.exit(EXIT_ON_SIGTERM)
+    Both are set: a shell that starts a command in the background lets it ignore SIGINT.
+    """
 
-    before = signal.signal(signal.SIGTERM, leave)
+    def leave(number: int, _frame: FrameType | None) -> None:
+        sys.exit(EXIT_ON_SIGNAL + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _log_to(path: Path) -> None:

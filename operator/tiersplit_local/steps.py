@@ -1,6 +1,7 @@
 """The steps of a run that other rooms do: import, profile, materialise, each a command in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -30,23 +31,32 @@ def run_command(arguments: Sequence[str], log: Path, threads: int = 1) -> str:
     """
     environment = {**os.environ, **MEMORY_ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}
     with log.open("wb") as errors:
+        process = subprocess.Popen(
+            tied([sys.executable, "-m", "tiersplit_cli", *arguments]),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            start_new_session=True,
+        )
         try:
-            done = subprocess.run(
-                tied([sys.executable, "-m", "tiersplit_cli", *arguments]),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=environment,
-                timeout=STEP_TIMEOUT_S,
-                check=False,
-            )
+            printed, _ = process.communicate(timeout=STEP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             raise OperationError(f"tiersplit {arguments[0]} took longer than {STEP_TIMEOUT_S:.0f} s") from error
-    if done.returncode == 0:
-        return done.stdout.decode()
+        finally:
+            _end_all(process)
+    if process.returncode == 0:
+        return printed.decode()
     said = log.read_text(errors="replace").strip()
-    reason = f"tiersplit {arguments[0]} failed: {said[-1500:] or f'exit code {done.returncode}'}"
-    raise ManifestError(reason, "spec.model") if done.returncode == EXIT_BAD_INPUT else OperationError(reason)
+    reason = f"tiersplit {arguments[0]} failed: {said[-1500:] or f'exit code {process.returncode}'}"
+    raise ManifestError(reason, "spec.model") if process.returncode == EXIT_BAD_INPUT else OperationError(reason)
+
+
+def _end_all(process: "subprocess.Popen[bytes]") -> None:
+    """End a step that still runs, and what it started: they are a process group of their own."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def import_arguments(model: Model, name: str, bundle: Path, manifest: Path) -> list[str]:

@@ -47,21 +47,24 @@ class WorkDir:
             except BlockingIOError:
                 other = read_json(self.running).get("pid", "unknown")
                 raise OperationError(f"{self.path.name} is running already (pid {other}); end that run first") from None
+            self._sweep()
             self.logs.mkdir(exist_ok=True)
             try:
                 yield
             finally:
                 self.running.unlink(missing_ok=True)
+                self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what steps that were ended had begun to write: until it is whole, its name begins with a dot."""
+        for entry in self.path.glob(".*"):
+            _remove(entry)
 
     def clear(self) -> None:
         """Forget all results of earlier runs."""
         for entry in self.path.iterdir():
-            if entry.name == "lock":
-                continue
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+            if entry.name != "lock":
+                _remove(entry)
         self.logs.mkdir(exist_ok=True)
 
     def is_done(self, step: str, key: str) -> bool:
@@ -80,6 +83,13 @@ class WorkDir:
             path.unlink(missing_ok=True)
             return path
         return Path(tempfile.mkdtemp(prefix="tiersplit-")) / "control.sock"
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink(missing_ok=True)
 
 
 def key_of(value: Any) -> str:

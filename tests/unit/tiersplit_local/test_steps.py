@@ -1,12 +1,20 @@
 """The commands of a run's steps, and what their results depend on."""
 
+import os
+import signal
+import sys
+import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
+from tests.support.local_run import wait_for
 from tiersplit_api.v1alpha1 import parse_manifest
 from tiersplit_api.v1alpha1.model import Model
 from tiersplit_core.errors import ManifestError
+from tiersplit_local import steps
+from tiersplit_local.run import ends_by_signals
 from tiersplit_local.steps import import_arguments, local_file, run_command, source_key
 
 HEAD = """
@@ -84,6 +92,41 @@ def test_a_step_that_refuses_its_input_says_so_as_a_manifest_error(tmp_path: Pat
     with pytest.raises(ManifestError, match=r"tiersplit import failed: (?s:.*)module_that_is_not_there"):
         run_command(["import", "module_that_is_not_there:f", "--bundle", str(tmp_path / "b")], tmp_path / "log")
     assert not (tmp_path / "b").exists()
+
+
+STUCK = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+print(child.pid, file=sys.stderr, flush=True)
+child.wait()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_step_and_what_it_started(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "tied", lambda _: [sys.executable, "-c", STUCK])
+    log = tmp_path / "log"
+    started: list[psutil.Process] = []
+
+    def interrupt() -> None:
+        pid = wait_for(lambda: log.exists() and log.read_text().endswith("\n") and log.read_text(), 30, "a child")
+        started.append(psutil.Process(int(pid)))
+        os.kill(os.getpid(), number)
+
+    # As under a shell that lets commands in the background ignore it.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    other = threading.Thread(target=interrupt)
+    try:
+        with pytest.raises(SystemExit) as left, ends_by_signals():
+            other.start()
+            run_command(["import"], log)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        other.join(30)
+    assert left.value.code == 128 + number
+    wait_for(lambda: not started[0].is_running() or started[0].status() == psutil.STATUS_ZOMBIE, 10, "its end")
 
 
 def test_a_step_s_result_is_what_it_printed(tmp_path: Path) -> None:

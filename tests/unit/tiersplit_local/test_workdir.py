@@ -53,6 +53,16 @@ def test_clearing_forgets_everything_but_the_lock(tmp_path: Path) -> None:
         assert sorted(path.name for path in work.path.iterdir()) == ["lock", "logs"]
 
 
+def test_what_an_ended_step_had_begun_to_write_is_removed_and_the_rest_stays(tmp_path: Path) -> None:
+    work = WorkDir("a", tmp_path)
+    with work.locked():
+        (work.path / ".bundle.k3j2").mkdir()
+        (work.path / ".bundle.k3j2" / "oci-layout").write_text("{}")
+        (work.path / ".surface.json.77").write_text("[")
+        work.surface.write_text("{}")
+    assert sorted(path.name for path in work.path.iterdir()) == ["lock", "logs", "surface.json"]
+
+
 def test_keys_depend_on_values_not_on_order() -> None:
     assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
     assert key_of({"a": 1}) != key_of({"a": 2})
