@@ -1,6 +1,5 @@
 """A 288 KB activation from stage to stage against the same bytes over a raw socket, interleaved in one run."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -12,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import uvloop
 from support.split import ROOT, summary
 
 sys.path.insert(0, str(ROOT))
@@ -49,7 +49,7 @@ def main() -> None:
         model = TinyModel(folder / "bundle")
         stage = StageProcess("cloud", model.bundle, folder, "")
         try:
-            raw, stream = asyncio.run(measure(stage.address))
+            raw, stream = uvloop.run(measure(stage.address))
         finally:
             stage.stop()
     extra = np.median(stream) - np.median(raw)

@@ -61,6 +61,32 @@ def _is_plain(net: Net, split: Node, node: Node) -> bool:
     return known and bool(split.attribute("keepdims", 1)) and int(net.constants[names[1]]) >= 0
 
 
+def share_transposed(net: Net) -> None:
+    """Let a product read a tied parameter as it is stored, transposed on the way: the parameter stays one constant.
+
+    A runtime transposes it once, when it loads the product; an embedding and the classifier that shares its matrix
+    are the usual case.
+    """
+    counts = net.reader_counts()
+    tied = [name for name in sorted(net.learnt & net.constants.keys()) if counts[name] and net.constants[name].ndim == 2]
+    for number, node in enumerate(net.nodes):
+        copy = net.constants.get(node.inputs[1]) if node.op == "MatMul" and not node.prelude else None
+        if copy is None or copy.ndim != 2 or node.inputs[1] in net.learnt:
+            continue
+        source = next((name for name in tied if _is_transposed(net.constants[name], copy)), None)
+        if source is not None:
+            turned = f"transposed{number}"
+            order = {"perm": attribute_of("perm", [1, 0])}
+            node.prelude = [Node("Transpose", [source], [turned], order)]
+            node.inputs = [node.inputs[0], turned]
+    net.drop_unread()
+
+
+def _is_transposed(one: Array, other: Array) -> bool:
+    alike = one.dtype == other.dtype and one.shape == other.shape[::-1]
+    return alike and np.array_equal(one[0], other[:, 0]) and np.array_equal(one.T, other)
+
+
 def drop_zero_biases(net: Net) -> None:
     """Remove the zeros that the exporter adds to a convolution which has no bias."""
     for node in net.nodes:

@@ -24,6 +24,7 @@ from tiersplit_import.fold import (
     fold_norms,
     normalise_input,
     sequences_to_slices,
+    share_transposed,
     split_to_slices,
 )
 from tiersplit_import.group import Unit, group, layer_graph
@@ -93,6 +94,7 @@ def canonicalise(exported: Exported, options: ImportOptions, name: str) -> Canon
     net, reference = exported.net, exported.reference
     sequences_to_slices(net)
     fold_static(net)
+    share_transposed(net)
     drop_zero_biases(net)
     split_to_slices(net)
     if options.wire_uint8:

@@ -2,10 +2,10 @@
 
 import sys
 
-from tiersplit_stage.sessions import bound_heap
+from tiersplit_stage.sessions import relax_heap
 
 if __name__ == "__main__":
-    bound_heap()  # before anything large is allocated
+    relax_heap()  # before anything large is allocated; loading bounds it for a while
     from tiersplit_stage.main import main
 
     main(sys.argv[1:])

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import grpc.aio
+import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -159,4 +160,4 @@ class Stage:
 
 def main(arguments: list[str]) -> None:
     """Run a stage with these command line arguments."""
-    asyncio.run(Stage(parse(arguments)).run())
+    uvloop.run(Stage(parse(arguments)).run())

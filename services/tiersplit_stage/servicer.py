@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from tiersplit_stage.plans import StagePlan
 
 SERVICE = "tiersplit.wire.v1.Activations"
+Context = grpc.aio.ServicerContext[bytes, pb.DownstreamFrame]
 
 
 class Upstream:
     """One neighbour's stream: the tasks it started, and the queue of frames that go back to it."""
 
-    def __init__(self, servicer: "ActivationsServicer") -> None:
+    def __init__(self, servicer: "ActivationsServicer", context: Context) -> None:
         self._servicer = servicer
+        self._context = context
+        self._writing = asyncio.Lock()
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
         self._frames: asyncio.Queue[pb.DownstreamFrame] = asyncio.Queue()
 
@@ -34,7 +37,7 @@ class Upstream:
         """Send `frame` back."""
         self._frames.put_nowait(frame)
 
-    def take(self, data: bytes) -> None:
+    async def take(self, data: bytes) -> None:
         """Handle one frame from the neighbour.
 
         Raises:
@@ -48,16 +51,17 @@ class Upstream:
             if task is not None:
                 task.cancel()
             return
-        self.put(pb.DownstreamFrame(receipt=pb.Receipt(request_id=request_id, received_bytes=len(data))))
+        # Written at once and not through the queue: the neighbour measures the link by it.
+        await self._send(pb.DownstreamFrame(receipt=pb.Receipt(request_id=request_id, received_bytes=len(data))))
         if kind == "activations":
             task = asyncio.ensure_future(self._answer(frame.activations))
             self._tasks[request_id] = task
             task.add_done_callback(lambda _: self._tasks.pop(request_id, None))
 
-    async def write(self, context: grpc.aio.ServicerContext[bytes, pb.DownstreamFrame]) -> None:
+    async def write(self) -> None:
         """Send what is in the queue, for ever."""
         while True:
-            await context.write(await self._frames.get())
+            await self._send(await self._frames.get())
 
     async def flushed(self) -> None:
         """Wait until every answer is on its way."""
@@ -68,6 +72,10 @@ class Upstream:
         """The neighbour is gone: nobody waits for what it asked."""
         for task in self._tasks.values():
             task.cancel()
+
+    async def _send(self, frame: pb.DownstreamFrame) -> None:
+        async with self._writing:
+            await self._context.write(frame)
 
     async def _answer(self, message: pb.ActivationSet) -> None:
         self.put(await self._servicer.answer(message))
@@ -98,15 +106,15 @@ class ActivationsServicer:
         )
         return grpc.method_handlers_generic_handler(SERVICE, {"Exchange": handler})
 
-    async def exchange(self, _: object, context: grpc.aio.ServicerContext[bytes, pb.DownstreamFrame]) -> None:
+    async def exchange(self, _: object, context: Context) -> None:
         """One neighbour's stream, until it ends."""
         await context.send_initial_metadata(((INSTANCE_KEY, self._instance),))
-        upstream = Upstream(self)
+        upstream = Upstream(self, context)
         self._upstreams.add(upstream)
-        writer = asyncio.ensure_future(upstream.write(context))
+        writer = asyncio.ensure_future(upstream.write())
         try:
             while (data := await context.read()) is not grpc.aio.EOF:
-                upstream.take(data)
+                await upstream.take(data)
         except FrameError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         finally:

@@ -14,7 +14,9 @@ _COMMON = (
     ("grpc.max_metadata_size", 16 << 10),
     # A window below bandwidth times latency would make a transmission wait for the link's latency several times over.
     ("grpc.http2.lookahead_bytes", _READ_AHEAD_BYTES),
-    ("grpc.http2.max_frame_size", 1 << 20),
+    # The window is large from the start; probing for a better one only costs pings between activations.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.max_frame_size", (1 << 24) - 1),
     # Pings more often than the other side allows end a connection: both sides are set.
     ("grpc.keepalive_time_ms", 15_000),
     # On a slow link a ping waits behind megabytes; streams notice a link that does not move by themselves, and sooner.
