@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 import grpc.aio
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tiersplit_stage.plans import StagePlan
 
 SERVICE = "tiersplit.wire.v1.Activations"
-Context = grpc.aio.ServicerContext[bytes, pb.DownstreamFrame]
+Context: TypeAlias = grpc.aio.ServicerContext[bytes, pb.DownstreamFrame]
 
 
 class Upstream:
