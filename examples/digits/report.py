@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from examples.digits.compare import Way
+from examples.digits.deployment import Decision
 from examples.digits.screen import milliseconds, plain_table
 from examples.digits.story import Served, Story, served, summary
 from examples.digits.trace import LINK, PATIENCE_S, Step
@@ -84,16 +85,23 @@ def _line(way: Way, begins: Sequence[float], end: float) -> LatencyLine:
 def _moves(story: Story, bands: Sequence[Served], first: float) -> tuple[MoveRow, ...]:
     rows = []
     for before, after in pairwise(bands):
-        began = max((played.began_s for played in story.played if played.began_s <= after.start_s), default=first)
+        decision = _decision(story, after)
+        at_s = after.start_s if decision is None else decision.at_s
+        began = max((played.began_s for played in story.played if played.began_s <= at_s), default=at_s)
         names = story.label(before.plan), story.label(after.plan)
-        rows.append(MoveRow(after.start_s - first, *names, why(story, after), after.start_s - began))
+        rows.append(MoveRow(after.start_s - first, *names, why(story, after), at_s - began))
     return tuple(rows)
 
 
 def why(story: Story, band: Served) -> str:
     """The controller's own words when it last chose this plan before it served."""
+    decision = _decision(story, band)
+    return "" if decision is None else decision.reason
+
+
+def _decision(story: Story, band: Served) -> Decision | None:
     before = (each for each in reversed(story.decisions) if each.at_s <= band.start_s + DELAY_S)
-    return next((each.reason for each in before if each.plan == band.plan), "")
+    return next((each for each in before if each.plan == band.plan), None)
 
 
 def comparison_table(story: Story) -> Table:
