@@ -123,6 +123,7 @@ class ProbeBudget:
     TINY_BYTES = 64
     _OVERHEAD_BYTES = 96
     _LARGE_RANGE = (2048, 65536)
+    _LEAST_BPS = 2000.0
 
     def __init__(self, share: float = 0.01) -> None:
         self._share = share
@@ -131,7 +132,7 @@ class ProbeBudget:
 
     def padding(self, now: float, bandwidth_bps: float | None, budget_bps: int) -> int | None:
         """Padding bytes of a probe that may be sent now; None: not yet."""
-        rate = budget_bps or self._share * (bandwidth_bps or 1e6)
+        rate = self._rate_bps(bandwidth_bps, budget_bps)
         elapsed = 0.0 if self._refilled is None else now - self._refilled
         self._refilled = now
         large = int(min(max((bandwidth_bps or 1e6) * 0.02 / 8, self._LARGE_RANGE[0]), self._LARGE_RANGE[1]))
@@ -141,3 +142,10 @@ class ProbeBudget:
                 self._tokens -= size + self._OVERHEAD_BYTES
                 return size
         return None
+
+    def _rate_bps(self, bandwidth_bps: float | None, budget_bps: int) -> float:
+        if not budget_bps or bandwidth_bps is None:
+            return budget_bps or self._share * (bandwidth_bps or 1e6)
+        # The route's budget may be older than what the link was last seen to carry; the least that is left of it lets a
+        # link that became slow still be seen to become fast again.
+        return min(budget_bps, max(self._share * bandwidth_bps, self._LEAST_BPS))

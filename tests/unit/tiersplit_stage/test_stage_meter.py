@@ -75,7 +75,16 @@ def test_probing_stays_within_its_share_of_the_bandwidth(bandwidth, steps):
     assert used <= 0.01 * bandwidth / 8 * now + 1
 
 
-def test_a_budget_of_the_route_replaces_the_share():
+def test_a_budget_of_the_route_counts_where_the_bandwidth_is_not_known():
     budget = ProbeBudget()
-    budget.padding(0.0, 1e6, 80_000)
-    assert budget.padding(1.0, 1e6, 80_000) == 2500
+    budget.padding(0.0, None, 80_000)
+    assert budget.padding(1.0, None, 80_000) == 2500
+
+
+@pytest.mark.parametrize(("bandwidth", "allowed_bps"), [(1e6, 1e4), (1e5, 2000), (1e9, 80_000)])
+def test_a_budget_that_is_older_than_the_bandwidth_does_not_exceed_its_share(bandwidth, allowed_bps):
+    budget, used = ProbeBudget(), 0
+    for second in range(301):
+        padding = budget.padding(float(second), bandwidth, 80_000)
+        used += 0 if padding is None else padding + 96
+    assert 0 < used * 8 / 300 <= allowed_bps
