@@ -129,8 +129,9 @@ class Controller(route_pb2_grpc.RoutesServicer):
                 self._look.set()
 
     async def _take(self, report: pb.StageReport) -> None:
+        before = self.observer.stages[report.tier].report.problem
         self.observer.take(report)
-        if report.problem:
+        if report.problem and report.problem != before:
             log.warning("stage %s: %s", report.tier, report.problem)
         if report.address and self._addresses.get(report.tier) != report.address:
             self._addresses[report.tier] = report.address

@@ -15,9 +15,13 @@ SHOWN_HISTORY = 50
 
 
 def snapshot(
-    controller: Controller, head: str, stages: Mapping[str, Child], links: tuple[EmulatedLink, ...]
+    controller: Controller,
+    head: str,
+    stages: Mapping[str, Child],
+    metrics: Mapping[str, str],
+    links: tuple[EmulatedLink, ...],
 ) -> dict[str, Any]:
-    """The state of a run as plain values."""
+    """The state of a run as plain values; `metrics` are the addresses of the stages' Prometheus endpoints."""
     return {
         "name": controller.settings.name,
         "head": head,
@@ -28,7 +32,10 @@ def snapshot(
         "plan": controller.current,
         "active": controller.observer.head_report.active or None,
         "pinned": controller.pinned,
-        "tiers": [_tier(controller, i, stages) for i in range(len(controller.settings.tiers))],
+        "tiers": [
+            {**_tier(controller, i, stages), "metrics": metrics[tier.name]}
+            for i, tier in enumerate(controller.settings.tiers)
+        ],
         "links": _links(controller, links),
         "plans": _plans(controller),
         "requests": _requests(controller),

@@ -20,7 +20,7 @@ from tiersplit_local.processes import MEMORY_ENVIRONMENT, Child
 from tiersplit_local.routing import make_route
 from tiersplit_local.settings import LocalSettings, LocalTier
 from tiersplit_local.status import snapshot
-from tiersplit_local.workdir import WorkDir, write_json
+from tiersplit_local.workdir import WorkDir, read_json, write_json
 from tiersplit_wire.v1 import route_pb2_grpc
 
 READY_TIMEOUT_S = 120.0
@@ -112,6 +112,9 @@ class Supervisor:
         command += ["--bundle", str(self.prepared.bundle.root), "--controller", controller]
         command += ["--threads", str(self.options.threads), "--slowdown", str(tier.slowdown)]
         command += ["--serve", f"127.0.0.1:{self.options.serve_port}"] if is_head else []
+        said = self.work.stage(tier.name)
+        said.unlink(missing_ok=True)
+        command += ["--metrics", "127.0.0.1:0", "--ready-file", str(said)]
         environment = {**MEMORY_ENVIRONMENT, "OMP_NUM_THREADS": str(self.options.threads)}
         return Child(f"stage {tier.name}", command, self.work.logs / f"stage-{tier.name}.log", environment)
 
@@ -155,7 +158,8 @@ class Supervisor:
 
     def status(self) -> dict[str, Any]:
         """The state as plain values."""
-        return snapshot(self.controller, self.head, self.stages, self.links)
+        metrics = {name: str(read_json(self.work.stage(name)).get("metrics_address", "")) for name in self.stages}
+        return snapshot(self.controller, self.head, self.stages, metrics, self.links)
 
     async def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer one request of the control socket: `status`, `link` or `pin`.
@@ -202,4 +206,6 @@ class Supervisor:
         await self._server.stop(0.5)
         if self._control is not None:
             self._control.close()
-            self._socket.unlink(missing_ok=True)
+        self._socket.unlink(missing_ok=True)
+        if self._socket.parent != self.work.path:
+            self._socket.parent.rmdir()

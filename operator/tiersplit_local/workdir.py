@@ -33,6 +33,10 @@ class WorkDir:
         """Where the profile of a tier is kept."""
         return self.path / f"profile-{tier}.json"
 
+    def stage(self, tier: str) -> Path:
+        """Where a tier's stage says its addresses."""
+        return self.path / f"stage-{tier}.json"
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory for one run.

@@ -53,11 +53,12 @@ def _tiers(value: Mapping[str, Any]) -> "Table":
 
     from tiersplit_core.units import format_bytes  # noqa: PLC0415
 
-    shown = Table("tier", "layers", "load", "resident", "in flight", "restarts", "state")
+    shown = Table("tier", "layers", "load", "resident", "in flight", "restarts", "metrics", "state")
     for tier in value["tiers"]:
         state = tier["problem"] or ("serves" if tier["connected"] else "gone")
         resident = f"{len(tier['resident'])} segments, {format_bytes(tier['resident_bytes'])}"
-        row = (tier["layers"], f"{tier['load']:.2f}", resident, tier["in_flight"], tier["restarts"], state)
+        numbers = (tier["layers"], f"{tier['load']:.2f}", resident, tier["in_flight"], tier["restarts"])
+        row = (*numbers, tier["metrics"], state)
         shown.add_row(tier["name"], *map(str, row))
     return shown
 
