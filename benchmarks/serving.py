@@ -17,7 +17,8 @@ from tiersplit_stage.pool import BlobStore, SegmentPool, to_ort
 from tiersplit_stage.sessions import open_session
 from tiersplit_wire.client import InferenceClient
 
-CUTS = ("layer3.0.relu", "layer4.0.relu")
+# The natural bottlenecks of ResNet-50: past them an activation is smaller than the picture.
+CUTS = ("layer4.0.relu", "layer4.1.relu")
 HALVES = ("layer2.3.relu", "layer3.0.conv1", "layer3.0.relu", "layer3.1.relu")
 ROUNDS, PER_ROUND = 12, 5
 CONCURRENT, WINDOW_S, REPEATS = 4, 4.0, 5
