@@ -200,8 +200,9 @@ class Supervisor:
 
     async def _end(self) -> None:
         """The head first, so that what it took is answered while the others still serve."""
-        for stage in self.stages.values():
-            await stage.stop(DRAIN_S)
+        stages = list(self.stages.values())
+        for together in (stages[:1], stages[1:]):
+            await asyncio.gather(*(stage.stop(DRAIN_S) for stage in together), return_exceptions=True)
         await asyncio.gather(*(link.stop() for link in self.links), return_exceptions=True)
         await self._server.stop(0.5)
         if self._control is not None:

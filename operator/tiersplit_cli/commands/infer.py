@@ -84,7 +84,7 @@ def _table(reply: "Reply") -> object:
     for name, array in reply.outputs.items():
         first = ", ".join(f"{item:.4g}" if isinstance(item, float) else str(item) for item in _plain(array)[:_SHOWN])
         table.add_row(name, str(array.dtype), str(list(array.shape)), first)
-    for name, value in reply.parameters.items():
+    for name, value in sorted(reply.parameters.items()):
         table.add_row(f"[dim]{name}[/dim]", "", "", str(value))
     return table
 

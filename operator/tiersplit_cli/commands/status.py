@@ -39,7 +39,9 @@ def table(value: Mapping[str, Any]) -> "Group":
     latency = "" if not requests["latency_s"] else f", {_seconds(requests['latency_s'])} each"
     title = f"{value['name']} at {value['head']}: {value['state']}, mode {value['mode']}"
     counts = f"{requests['answered']} answered, {requests['failed']} failed, {requests['rerun']} run again{latency}"
-    return Group(title, counts, _tiers(value), _links(value), _plans(value), _history(value))
+    metrics = ", ".join(f"{tier['name']} {tier['metrics'] or 'none'}" for tier in value["tiers"])
+    said = (title, counts, f"metrics: {metrics}")
+    return Group(*said, _tiers(value), _links(value), _plans(value), _history(value))
 
 
 def _seconds(value: float | None) -> str:
@@ -53,12 +55,11 @@ def _tiers(value: Mapping[str, Any]) -> "Table":
 
     from tiersplit_core.units import format_bytes  # noqa: PLC0415
 
-    shown = Table("tier", "layers", "load", "resident", "in flight", "restarts", "metrics", "state")
+    shown = Table("tier", "layers", "load", "resident", "in flight", "restarts", "state")
     for tier in value["tiers"]:
         state = tier["problem"] or ("serves" if tier["connected"] else "gone")
         resident = f"{len(tier['resident'])} segments, {format_bytes(tier['resident_bytes'])}"
-        numbers = (tier["layers"], f"{tier['load']:.2f}", resident, tier["in_flight"], tier["restarts"])
-        row = (*numbers, tier["metrics"], state)
+        row = (tier["layers"], f"{tier['load']:.2f}", resident, tier["in_flight"], tier["restarts"], state)
         shown.add_row(tier["name"], *map(str, row))
     return shown
 
