@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 stderr = Console(stderr=True, highlight=False)
 stdout = Console(highlight=False)
@@ -41,7 +42,9 @@ def emit(value: Mapping[str, Any] | Sequence[Any], output: Format, table: Callab
 
         yaml.safe_dump(value, sys.stdout, sort_keys=False)
     else:
-        stdout.print(table())
+        made = table()
+        # Whoever reads sentences from a pipe wants whole lines, not 80 columns.
+        stdout.print(made, soft_wrap=isinstance(made, str | Text) and not stdout.is_terminal)
 
 
 def say(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tiersplit_core.errors import InputError, ProblemError
+from tiersplit_core.errors import InputError, ProblemError, ProfileError
 
 if TYPE_CHECKING:
     from tiersplit_core.planning.problem import Link, Problem
@@ -20,9 +20,15 @@ BundleOption = Annotated[Path | None, typer.Option("--bundle", "-b", help="A bun
 ProfileOption = Annotated[
     list[Path] | None, typer.Option("--profile", help="A tier's profile; one for each tier, first tier first.")
 ]
-LatencyOption = Annotated[list[str] | None, typer.Option("--latency", help="Of each link, such as 40ms.")]
-MemoryOption = Annotated[list[str] | None, typer.Option("--memory", help="Limit of a tier, such as edge=256Mi.")]
-ObjectiveOption = Annotated[str, typer.Option(help="latency or throughput; for --bundle.")]
+LatencyOption = Annotated[list[str] | None, typer.Option("--latency", help="Of each link, such as 40ms; for --bundle.")]
+MemoryOption = Annotated[
+    list[str] | None, typer.Option("--memory", help="Limit of a tier, such as edge=256Mi; for --bundle.")
+]
+ObjectiveOption = Annotated[str | None, typer.Option(help="latency (default) or throughput; for --bundle.")]
+BandwidthOption = Annotated[list[str] | None, typer.Option(help="Of each link, such as 10M; for --bundle.")]
+BatchOption = Annotated[
+    int | None, typer.Option(min=1, max=65_536, help="Batch size, where seconds are per batch size.")
+]
 RawInputOption = Annotated[bool, typer.Option("--keep-input", help="The input stays on the first tier; for --bundle.")]
 ResultOption = Annotated[bool, typer.Option("--result-back", help="The first tier needs the result; for --bundle.")]
 
@@ -34,58 +40,102 @@ class BundleRequest:
     """What the command line says about a bundle's problem, as it was typed.
 
     Attributes:
-        bundle: the bundle's directory.
+        bundle: the bundle's directory; None where the problem comes from elsewhere and nothing else may be given.
         profiles: a profile's file per tier.
-        bandwidth_bps: per link.
         latency: per link, such as `40ms`.
         memory: such as `edge=256Mi`.
-        objective: latency or throughput.
+        objective: latency or throughput; None: latency.
         keep_input: whether the input stays on the first tier.
         result_back: whether the first tier needs the result.
     """
 
-    bundle: Path
-    profiles: Sequence[Path]
-    bandwidth_bps: Sequence[float]
-    latency: Sequence[str]
-    memory: Sequence[str]
-    objective: str = "latency"
+    bundle: Path | None
+    profiles: Sequence[Path] | None = None
+    latency: Sequence[str] | None = None
+    memory: Sequence[str] | None = None
+    objective: str | None = None
     keep_input: bool = False
     result_back: bool = False
 
 
-def read_problem(path: Path) -> "Problem":
-    """The problem in a JSON file; `-` is stdin.
+def check_source(problem: Path | None, request: BundleRequest) -> None:
+    """Make sure that a problem is given either as a document or by a bundle, and nothing that would be ignored.
 
     Raises:
-        ProblemError: it cannot be read, or is no problem.
+        InputError: neither or both are given, or the document's problem has an option that only bundles have.
+    """
+    if (problem is None) == (request.bundle is None):
+        raise InputError("write either --problem or --bundle", "--problem")
+    options = {
+        "--profile": request.profiles,
+        "--latency": request.latency,
+        "--memory": request.memory,
+        "--objective": request.objective,
+        "--keep-input": request.keep_input,
+        "--result-back": request.result_back,
+    }
+    for option, given in options.items():
+        if problem is not None and given:
+            raise InputError("it is for --bundle; a problem says it itself", option)
+
+
+def one_problem(
+    problem: Path | None, request: BundleRequest, bandwidth: Sequence[str] | None, batch: int | None
+) -> "Problem":
+    """The one problem that the command line asks about.
+
+    Args:
+        problem: a document, or None.
+        request: what is said about a bundle.
+        bandwidth: of each link of the bundle's problem, such as `10M`.
+        batch: the batch size, where the source leaves it open.
+
+    Raises:
+        InputError: the problem, the bundle, a profile or an option is wrong.
     """
     from tiersplit_core.planning.problem_json import problem_from_json  # noqa: PLC0415 - numpy is not needed for --help
+    from tiersplit_core.units import parse_quantity  # noqa: PLC0415
 
-    return problem_from_json(read_document(path))
+    check_source(problem, request)
+    if problem is not None:
+        if bandwidth:
+            raise InputError("it is for --bundle; a problem says it itself", "--bandwidth")
+        return problem_from_json(read_document(problem), batch)
+    bits = [float(parse_quantity(text, "--bandwidth")) for text in bandwidth or ()]
+    if not bits or min(bits) <= 0:
+        raise InputError("--bundle needs a bandwidth above zero for its links, such as 10M", "--bandwidth")
+    size = batch or 1
+    return problems_of_bundle(request, bits, [size])[size]
 
 
 def read_document(path: Path) -> Any:
     """The JSON value in a file, bounded in size; `-` is stdin.
 
     Raises:
-        ProblemError: it cannot be read, or is no JSON.
+        ProblemError: it cannot be read, or is no JSON; the error names the file, line and column.
     """
     from tiersplit_core.planning.json_fields import MAX_JSON_CHARACTERS, parse_json  # noqa: PLC0415
 
     try:
         if str(path) == "-":
-            return parse_json(sys.stdin.read(MAX_JSON_CHARACTERS + 1))
+            return parse_json(sys.stdin.read(MAX_JSON_CHARACTERS + 1), "stdin")
         with path.open(encoding="utf-8") as file:
-            return parse_json(file.read(MAX_JSON_CHARACTERS + 1))
+            return parse_json(file.read(MAX_JSON_CHARACTERS + 1), str(path))
     except OSError as error:
         raise ProblemError(f"cannot be read: {error.strerror}", str(path)) from error
     except UnicodeDecodeError as error:
         raise ProblemError("is no UTF-8 text", str(path)) from error
 
 
-def problems_of_bundle(request: BundleRequest, batches: Sequence[int]) -> "dict[int, Problem]":
+def problems_of_bundle(
+    request: BundleRequest, bandwidth_bps: Sequence[float], batches: Sequence[int]
+) -> "dict[int, Problem]":
     """The problem of a bundle per batch size.
+
+    Args:
+        request: its bundle is given.
+        bandwidth_bps: of each link, or one for all.
+        batches: batch sizes.
 
     Raises:
         InputError: the bundle, a profile or an option is wrong.
@@ -94,21 +144,24 @@ def problems_of_bundle(request: BundleRequest, batches: Sequence[int]) -> "dict[
     from tiersplit_core.planning.build import problem_from_profiles  # noqa: PLC0415
     from tiersplit_core.planning.problem import Objective, Tier  # noqa: PLC0415
 
+    if request.bundle is None:
+        raise InputError("write the bundle's directory", "--bundle")
     opened = Bundle.open(request.bundle)
-    profiles = _read_profiles(request.profiles, opened.graph_digest)
+    profiles = _read_profiles(request.profiles or (), opened.graph_digest)
     names = list(profiles)
-    if request.objective not in [objective.value for objective in Objective]:
-        raise InputError(f"{request.objective!r} is neither latency nor throughput", "--objective")
-    limits = _limits(request.memory, names)
+    objective = request.objective or Objective.LATENCY.value
+    if objective not in [objective.value for objective in Objective]:
+        raise InputError(f"{objective!r} is neither latency nor throughput", "--objective")
+    limits = _limits(request.memory or (), names)
     tiers: list[Tier] = [Tier(name, limits.get(name)) for name in names]
-    links = _links(names, request)
+    links = _links(names, bandwidth_bps, request.latency or ["0s"])
     return {
         batch: problem_from_profiles(
             opened.graph,
             profiles,
             tiers,
             links,
-            Objective(request.objective),
+            Objective(objective),
             names[0] if request.keep_input else None,
             names[0] if request.result_back else None,
             batch,
@@ -129,17 +182,25 @@ def per_link(values: Sequence[Any], links: int, option: str) -> list[Any]:
 
 
 def _read_profiles(paths: Sequence[Path], graph: str) -> "dict[str, TierProfile]":
-    from tiersplit_core.profile.json import profile_from_json  # noqa: PLC0415
-
     found: dict[str, TierProfile] = {}
     for path in paths:
-        profile = profile_from_json(read_document(path), graph_digest=graph)
+        profile = _read_profile(path, graph)
         if profile.tier in found:
             raise InputError(f"the tier {profile.tier!r} has two profiles", str(path))
         found[profile.tier] = profile
     if not 2 <= len(found) <= 6:
         raise InputError(f"2 to 6 tiers are expected, a profile for each, not {len(found)}", "--profile")
     return found
+
+
+def _read_profile(path: Path, graph: str) -> "TierProfile":
+    from tiersplit_core.profile.json import profile_from_json  # noqa: PLC0415
+
+    document = read_document(path)
+    try:
+        return profile_from_json(document, graph_digest=graph)
+    except ProfileError as error:
+        raise ProfileError(error.reason, f"{path}: {error.path}") from error
 
 
 def _limits(memory: Sequence[str], names: Sequence[str]) -> Mapping[str, int]:
@@ -156,12 +217,12 @@ def _limits(memory: Sequence[str], names: Sequence[str]) -> Mapping[str, int]:
     return found
 
 
-def _links(names: Sequence[str], request: BundleRequest) -> "list[Link]":
+def _links(names: Sequence[str], bandwidth_bps: Sequence[float], latency: Sequence[str]) -> "list[Link]":
     from tiersplit_core.planning.problem import Link  # noqa: PLC0415
 
     links = len(names) - 1
-    bandwidths = per_link(request.bandwidth_bps, links, "--bandwidth")
-    latencies = per_link(request.latency or ["0s"], links, "--latency")
+    bandwidths = per_link(bandwidth_bps, links, "--bandwidth")
+    latencies = per_link(latency, links, "--latency")
     return [Link(names[i], names[i + 1], bandwidths[i], _seconds(latencies[i])) for i in range(links)]
 
 

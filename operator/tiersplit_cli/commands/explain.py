@@ -8,6 +8,8 @@ from rich.text import Text
 
 from tiersplit_cli.output import Format, OutputOption, emit, progress, say
 from tiersplit_cli.problem_input import (
+    BandwidthOption,
+    BatchOption,
     BundleOption,
     BundleRequest,
     LatencyOption,
@@ -17,10 +19,9 @@ from tiersplit_cli.problem_input import (
     ProfileOption,
     RawInputOption,
     ResultOption,
-    problems_of_bundle,
-    read_document,
+    one_problem,
 )
-from tiersplit_core.errors import InputError
+from tiersplit_cli.quiet import native_output_on_stderr
 
 if TYPE_CHECKING:
     from tiersplit_cli.explain.reason import Explanation
@@ -38,15 +39,13 @@ def explain(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     html: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("explain.html"),
     pictures: Annotated[bool, typer.Option(help="Write the picture and the page.")] = True,
     time_limit: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds that a search may take.")] = 7.5,
-    batch: Annotated[
-        int | None, typer.Option(min=1, max=65_536, help="Batch size, where seconds are per batch.")
-    ] = None,
+    batch: BatchOption = None,
     bundle: BundleOption = None,
     profile: ProfileOption = None,
-    bandwidth: Annotated[list[str] | None, typer.Option(help="Of each link, such as 10M; for --bundle.")] = None,
+    bandwidth: BandwidthOption = None,
     latency: LatencyOption = None,
     memory: MemoryOption = None,
-    objective: ObjectiveOption = "latency",
+    objective: ObjectiveOption = None,
     keep_input: RawInputOption = False,
     result_back: ResultOption = False,
     output: OutputOption = Format.TABLE,
@@ -57,21 +56,9 @@ def explain(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     """
     from tiersplit_cli.explain.why_page import explanation_to_json, write_html, write_png  # noqa: PLC0415 - slow
     from tiersplit_cli.explain.words import sentences  # noqa: PLC0415
-    from tiersplit_core.planning.problem_json import problem_from_json  # noqa: PLC0415
-    from tiersplit_core.units import parse_quantity  # noqa: PLC0415
 
-    if (problem is None) == (bundle is None):
-        raise InputError("write either --problem or --bundle", "--problem")
-    if problem is not None:
-        given = problem_from_json(read_document(problem), batch)
-    elif bundle is not None:
-        bits = [float(parse_quantity(text, "--bandwidth")) for text in bandwidth or ()]
-        if not bits or min(bits) <= 0:
-            raise InputError("--bundle needs --bandwidth, such as 10M", "--bandwidth")
-        request = BundleRequest(
-            bundle, profile or [], bits, latency or [], memory or [], objective, keep_input, result_back
-        )
-        given = problems_of_bundle(request, [batch or 1])[batch or 1]
+    request = BundleRequest(bundle, profile, latency, memory, objective, keep_input, result_back)
+    given = one_problem(problem, request, bandwidth, batch)
     explanation = _explained(given, time_limit)
     answer = explanation_to_json(explanation)
     if pictures:
@@ -85,6 +72,6 @@ def explain(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
 def _explained(given: "Problem", time_limit: float) -> "Explanation":
     from tiersplit_cli.explain.reason import explain_problem  # noqa: PLC0415 - --help needs none of this
 
-    with progress() as bar:
+    with native_output_on_stderr(), progress() as bar:
         task = bar.add_task("planning", total=len(given.links) + 2 + (len(given.links) > 1))
         return explain_problem(given, time_limit, lambda what: bar.update(task, description=what, advance=1))

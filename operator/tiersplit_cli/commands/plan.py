@@ -6,6 +6,8 @@ import typer
 
 from tiersplit_cli.output import Format, OutputOption, emit
 from tiersplit_cli.problem_input import (
+    BandwidthOption,
+    BatchOption,
     BundleOption,
     BundleRequest,
     LatencyOption,
@@ -15,16 +17,14 @@ from tiersplit_cli.problem_input import (
     ProfileOption,
     RawInputOption,
     ResultOption,
-    problems_of_bundle,
-    read_document,
+    one_problem,
 )
 from tiersplit_cli.quiet import native_output_on_stderr
-from tiersplit_core.errors import InfeasibleError, InputError
+from tiersplit_core.errors import InfeasibleError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tiersplit_core.planning.problem import Problem
     from tiersplit_core.planning.solution import Solution
 
 
@@ -38,15 +38,13 @@ def plan(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
     solver: Annotated[str, typer.Option(help="A solver or baseline of `tiersplit solvers`.")] = "auto",
     time_limit: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds that a search may take.")] = 7.5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random-split.")] = 0,
-    batch: Annotated[
-        int | None, typer.Option(min=1, max=65_536, help="Batch size, where seconds are per batch.")
-    ] = None,
+    batch: BatchOption = None,
     bundle: BundleOption = None,
     profile: ProfileOption = None,
-    bandwidth: Annotated[list[str] | None, typer.Option(help="Of each link, such as 10M; for --bundle.")] = None,
+    bandwidth: BandwidthOption = None,
     latency: LatencyOption = None,
     memory: MemoryOption = None,
-    objective: ObjectiveOption = "latency",
+    objective: ObjectiveOption = None,
     keep_input: RawInputOption = False,
     result_back: ResultOption = False,
     output: OutputOption = Format.TABLE,
@@ -58,22 +56,9 @@ def plan(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
     """
     from tiersplit_core.planning.answer import answer_to_json  # noqa: PLC0415 - numpy is not needed for --help
     from tiersplit_core.planning.planner import solve  # noqa: PLC0415
-    from tiersplit_core.planning.problem_json import problem_from_json  # noqa: PLC0415
-    from tiersplit_core.units import parse_quantity  # noqa: PLC0415
 
-    if (problem is None) == (bundle is None):
-        raise InputError("write either --problem or --bundle", "--problem")
-    given: Problem
-    if bundle is None and problem is not None:
-        given = problem_from_json(read_document(problem), batch)
-    elif bundle is not None:
-        if not bandwidth:
-            raise InputError("--bundle needs --bandwidth, such as 10M", "--bandwidth")
-        bits = [float(parse_quantity(text, "--bandwidth")) for text in bandwidth]
-        request = BundleRequest(
-            bundle, profile or [], bits, latency or [], memory or [], objective, keep_input, result_back
-        )
-        given = problems_of_bundle(request, [batch or 1])[batch or 1]
+    request = BundleRequest(bundle, profile, latency, memory, objective, keep_input, result_back)
+    given = one_problem(problem, request, bandwidth, batch)
     with native_output_on_stderr():
         solution = solve(given, solver, time_limit, seed)
     emit(answer_to_json(solution), output, lambda: _table(solution))
@@ -81,17 +66,19 @@ def plan(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
         raise InfeasibleError(solution.constraint)
 
 
-def _table(solution: "Solution") -> "Table":
+def _table(solution: "Solution") -> "Table | str":
     from rich.table import Table  # noqa: PLC0415 - only tables need it
 
     from tiersplit_core.units import format_bytes, format_seconds  # noqa: PLC0415
 
     title = f"{solution.status.value} by {solution.solver}"
+    if solution.constraint is not None:
+        return title
     if solution.objective_s is not None:
         title += f": {format_seconds(solution.objective_s)}"
     if solution.gap is not None:
         title += f", proven gap {solution.gap:.1e}"
-    table = Table("where", "what", "seconds", "bytes", title=title, caption=solution.constraint)
+    table = Table("where", "what", "seconds", "bytes", title=title)
     for stage in solution.stages:
         what = f"{len(stage.layers)} layers: {stage.layers[0]} … {stage.layers[-1]}"
         table.add_row(stage.tier, what, format_seconds(stage.compute_s), format_bytes(stage.memory_bytes))

@@ -16,6 +16,7 @@ from tiersplit_cli.problem_input import (
     ProfileOption,
     RawInputOption,
     ResultOption,
+    check_source,
     per_link,
     problems_of_bundle,
     read_document,
@@ -49,7 +50,7 @@ def surface(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     profile: ProfileOption = None,
     latency: LatencyOption = None,
     memory: MemoryOption = None,
-    objective: ObjectiveOption = "latency",
+    objective: ObjectiveOption = None,
     keep_input: RawInputOption = False,
     result_back: ResultOption = False,
     save: Annotated[Path | None, typer.Option(help="Write the surface as JSON to this file.")] = None,
@@ -62,18 +63,15 @@ def surface(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     from tiersplit_core.planning.surface import SurfaceBox, build_surface, surface_to_json  # noqa: PLC0415
     from tiersplit_core.units import parse_percent  # noqa: PLC0415 - --help needs none of this
 
-    if (problem is None) == (bundle is None):
-        raise InputError("write either --problem or --bundle", "--problem")
+    request = BundleRequest(bundle, profile, latency, memory, objective, keep_input, result_back)
+    check_source(problem, request)
     ranges = [_bandwidths(text) for text in bandwidth or ["0.1M:1G"]]
     sizes = _sizes(batches) if batches else None
-    if bundle is None and problem is not None:
+    if problem is not None:
         problems = _problems_of_document(read_document(problem), sizes)
-    elif bundle is not None:
+    else:
         middle = [(least * most) ** 0.5 for least, most in ranges]
-        request = BundleRequest(
-            bundle, profile or [], middle, latency or [], memory or [], objective, keep_input, result_back
-        )
-        problems = problems_of_bundle(request, sizes or [1])
+        problems = problems_of_bundle(request, middle, sizes or [1])
     first = next(iter(problems.values()))
     box = SurfaceBox(tuple(per_link(ranges, len(first.links), "--bandwidth")), _loads(load, len(first.tiers)))
     loss = parse_percent(epsilon, "--epsilon")
@@ -102,7 +100,10 @@ def _bandwidths(text: str) -> tuple[float, float]:
 
     least, separator, most = text.partition(":")
     low = float(parse_quantity(least, "--bandwidth"))
-    return low, float(parse_quantity(most, "--bandwidth")) if separator else low
+    high = float(parse_quantity(most, "--bandwidth")) if separator else low
+    if not 0 < low <= high:
+        raise InputError(f"{text!r} is no range above zero; write it as in 0.1M:100M", "--bandwidth")
+    return low, high
 
 
 def _loads(texts: list[str] | None, tiers: int) -> tuple[tuple[float, float], ...]:

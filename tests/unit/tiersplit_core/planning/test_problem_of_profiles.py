@@ -1,0 +1,77 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.profiles import chain, graphs, profiles
+from tiersplit_core.errors import ProfileError
+from tiersplit_core.graph.ir import INPUT
+from tiersplit_core.planning.build import problem_from_profiles
+from tiersplit_core.planning.planner import solve
+from tiersplit_core.planning.problem import Link, Objective, Tier
+from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
+from tiersplit_core.profile.refine import emulate
+
+TIERS = (Tier("edge", 10**6), Tier("cloud"))
+LINKS = (Link("edge", "cloud", 1e6, 0.01),)
+
+
+def measured(tier, **seconds):
+    """A profile at batch sizes 1 and 3; at 3 each layer takes twice its seconds."""
+    batches = {
+        size: BatchProfile({name: Timing(factor * value) for name, value in seconds.items()}, Timing(1.0))
+        for size, factor in ((1, 1), (3, 2))
+    }
+    return TierProfile(tier, ProfileKind.MEASURED, "sha256:g", 1, {}, batches)
+
+
+GRAPH = chain(("a", 1, 50, 10), ("b", 1, 60, 20))
+PROFILES = {"edge": measured("edge", a=0.1, b=0.2), "cloud": measured("cloud", a=0.01, b=0.02)}
+
+
+def test_bytes_are_per_request_weights_are_not_and_seconds_lie_between_measured_batch_sizes():
+    problem = problem_from_profiles(GRAPH, PROFILES, TIERS, LINKS, batch=2)
+    assert (problem.batch, problem.input_bytes) == (2, 2 * 400)
+    assert [(layer.name, layer.inputs) for layer in problem.layers] == [("a", (INPUT,)), ("b", ("a",))]
+    assert [(layer.output_bytes, layer.weight_bytes) for layer in problem.layers] == [(80, 50), (160, 60)]
+    assert problem.layers[1].seconds == pytest.approx({"edge": 0.3, "cloud": 0.03})
+
+
+def test_tiers_links_objective_and_rules_are_handed_on():
+    problem = problem_from_profiles(GRAPH, PROFILES, TIERS, LINKS, Objective.THROUGHPUT, "edge", "edge")
+    assert (problem.tiers, problem.links, problem.outputs) == (TIERS, LINKS, ("b",))
+    assert (problem.objective, problem.raw_input_tier, problem.result_tier) == (Objective.THROUGHPUT, "edge", "edge")
+
+
+@pytest.mark.parametrize(
+    ("found", "path", "reason"),
+    [
+        ({"edge": PROFILES["edge"]}, "profiles.cloud", "'cloud' has no profile; there are edge"),
+        ({}, "profiles.edge", "there are none"),
+        ({**PROFILES, "cloud": measured("cloud", a=0.1)}, "profiles.cloud", "'b' was not profiled"),
+    ],
+)
+def test_a_missing_profile_or_layer_is_refused_by_name(found, path, reason):
+    with pytest.raises(ProfileError, match=reason) as caught:
+        problem_from_profiles(GRAPH, found, TIERS, LINKS)
+    assert caught.value.path == path
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_what_is_planned_costs_what_the_profiles_say(data):
+    graph = data.draw(graphs())
+    edge = data.draw(profiles(graph))
+    found = {"edge": edge, "cloud": emulate(edge, "cloud", edge.slowdown / 2)}
+    batch = data.draw(st.sampled_from([1, 4]))
+    problem = problem_from_profiles(
+        graph, found, (Tier("edge"), Tier("cloud")), (Link("edge", "cloud", 1e12, 0.0),), batch=batch
+    )
+    solution = solve(problem)
+    total = sum(timing.median_s for timing in edge.batches[batch].layers.values())
+    moved = total / 2 + 8 * graph.input_bytes * batch / 1e12
+    assert solution.objective_s <= min(total, moved) * (1 + 1e-9)
+    kept = solve(replace(problem, raw_input_tier="edge")).plan
+    assert kept is not None
+    assert kept.placement[graph.layers[0].name] == "edge"
