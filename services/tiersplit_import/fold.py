@@ -68,7 +68,9 @@ def share_transposed(net: Net) -> None:
     are the usual case.
     """
     counts = net.reader_counts()
-    tied = [name for name in sorted(net.learnt & net.constants.keys()) if counts[name] and net.constants[name].ndim == 2]
+    tied = [
+        name for name in sorted(net.learnt & net.constants.keys()) if counts[name] and net.constants[name].ndim == 2
+    ]
     for number, node in enumerate(net.nodes):
         copy = net.constants.get(node.inputs[1]) if node.op == "MatMul" and not node.prelude else None
         if copy is None or copy.ndim != 2 or node.inputs[1] in net.learnt:

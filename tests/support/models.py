@@ -105,6 +105,20 @@ class Tied(nn.Module):
         return self.again(x * torch.sigmoid(self.scale(extra)))
 
 
+class Shared(nn.Module):
+    """An embedding whose matrix, transposed, classifies words too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(100, 16)
+        self.mix = nn.Linear(16, 16)
+        self.head = nn.Linear(16, 100, bias=False)
+        self.head.weight = self.words.weight
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.tanh(self.mix(self.words(ids))))
+
+
 def _make(kind: type[nn.Module]) -> nn.Module:
     torch.manual_seed(11)
     return kind()
@@ -128,6 +142,10 @@ def attention() -> nn.Module:
 
 def tied() -> nn.Module:
     return _make(Tied)
+
+
+def shared() -> nn.Module:
+    return _make(Shared)
 
 
 class _Nonfinite(nn.Module):
@@ -189,5 +207,6 @@ INPUTS = {
     "shuffle": ("input:FP32:-1x3x8x8",),
     "attention": ("input:FP32:-1x3x16x16",),
     "tied": ("ids:INT64:-1x6", "extra:FP32:-1x4"),
+    "shared": ("ids:INT64:-1x6",),
 }
 """How the inputs of each network are described on the command line."""

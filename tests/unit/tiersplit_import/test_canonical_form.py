@@ -85,6 +85,19 @@ def test_tied_parameters_are_one_blob_that_both_segments_name(tmp_path: Path) ->
     assert bundle.descriptor(shared).size == 256 * 4
 
 
+def test_a_tied_parameter_that_is_read_transposed_is_one_blob_too(tmp_path: Path) -> None:
+    path = tmp_path / "b"
+    made = import_copy("shared", path)
+    assert made.weight_bytes == 4 * (100 * 16 + 16 * 16 + 16)
+    words, head = made.graph["words"], made.graph["head"]
+    assert (words.weight_bytes, head.weight_bytes) == (100 * 16 * 4, 100 * 16 * 4)
+    assert (words.parameters, head.parameters) == (100 * 16, 0)
+    (plan,) = random_plans(made.graph, 2, 1, 0)
+    split = {name: "tier1" if name == "head" else "tier0" for name in plan.placement}
+    first, second = materialise(path, segments_of(made.graph, [type(plan)(split)])).segments
+    assert len(set(first.weights) & set(second.weights)) == 1
+
+
 def test_bytes_travel_where_the_wire_carries_bytes(tmp_path: Path) -> None:
     made = import_copy("chain", tmp_path / "b", wire_uint8=True, mean=(0.5, 0.4, 0.3), std=(0.2,))
     (spec,), first = made.graph.inputs, made.graph.layers[0]
