@@ -14,6 +14,7 @@ from safetensors.numpy import save
 from tiersplit_bundle import Blob, BundleWriter, media
 from tiersplit_bundle.layout import blob_file, canonical_json
 from tiersplit_core.errors import ModelError
+from tiersplit_core.graph.cuts import cuts_to_json
 from tiersplit_core.graph.ir import LayerGraph, TensorSpec
 from tiersplit_core.graph.serialization import graph_to_json
 from tiersplit_import.calibrate import golden_inputs, read_samples, statistics
@@ -71,6 +72,7 @@ class Imported:
             "weight_bytes": self.weight_bytes,
             "max_abs_difference": self.difference.absolute,
             "max_relative_difference": self.difference.relative,
+            "cuts": cuts_to_json(self.graph),
             "warnings": list(self.warnings),
         }
 

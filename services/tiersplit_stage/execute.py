@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tiersplit_core.codec.frame import EncodedTensor, encode_tensor
 from tiersplit_core.errors import FrameError
+from tiersplit_stage.emulation import Emulation
 from tiersplit_stage.plans import SegmentInfo, StagePlan
 from tiersplit_stage.pool import SegmentPool, to_ort
 from tiersplit_wire.convert import activations_frame, check_proto, proto_to_array
@@ -74,13 +75,13 @@ def check_values(job: Job) -> None:
             check_proto(value)
 
 
-def execute(pool: SegmentPool, job: Job, slowdown: float) -> Outcome:
+def execute(pool: SegmentPool, job: Job, emulation: Emulation) -> Outcome:
     """Run this tier's segments of `job`.
 
     Args:
         pool: holds the sessions.
         job: the request; `check_values` has passed.
-        slowdown: emulates a slower tier: after t seconds of a segment, (slowdown − 1)·t more are waited.
+        emulation: makes each segment as slow as the tier.
 
     Raises:
         FrameError: a tensor cannot be decoded.
@@ -93,7 +94,7 @@ def execute(pool: SegmentPool, job: Job, slowdown: float) -> Outcome:
     live: dict[str, Any] = {name: to_ort(_array(job.values[name])) for name in _reads(mine)}
     outcome.codec_s = time.perf_counter() - started
     for segment in mine:
-        live.update(_timed(pool, segment, live, outcome, slowdown))
+        live.update(_timed(pool, segment, live, outcome, emulation, job.rows))
     started = time.perf_counter()
     computed = {name for segment in mine for name in segment.outputs}
     outcome.outputs = {name: live[name].numpy() for name in computed & job.plan.outputs}
@@ -133,14 +134,16 @@ def remaining_us(deadline: float | None) -> int:
 
 
 def _timed(
-    pool: SegmentPool, segment: SegmentInfo, live: Mapping[str, Any], outcome: Outcome, slowdown: float
+    pool: SegmentPool,
+    segment: SegmentInfo,
+    live: Mapping[str, Any],
+    outcome: Outcome,
+    emulation: Emulation,
+    rows: int,
 ) -> dict[str, Any]:
     started = time.perf_counter()
     found = pool.run(segment, live)
-    seconds = time.perf_counter() - started
-    if slowdown > 1.0:
-        time.sleep(seconds * (slowdown - 1.0))
-        seconds = time.perf_counter() - started
+    seconds = emulation.stretch(segment.id, rows, time.perf_counter() - started)
     outcome.segments[segment.id] = seconds
     outcome.compute_s += seconds
     return found

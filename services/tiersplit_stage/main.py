@@ -15,6 +15,7 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from tiersplit_stage.emulation import Emulation
 from tiersplit_stage.head import Head
 from tiersplit_stage.inference import InferenceServicer
 from tiersplit_stage.metrics import StageMetrics
@@ -47,7 +48,7 @@ class Stage:
         store = BlobStore(options.bundle)
         pool = SegmentPool(store, options.threads)
         worker = Worker(options.queue)
-        self._pipeline = Pipeline(options.tier, pool, worker, options.slowdown, self._metrics)
+        self._pipeline = Pipeline(options.tier, pool, worker, Emulation(options.slowdown), self._metrics)
         self._servicer = ActivationsServicer(self._pipeline, self._metrics, self._instance, options.max_in_flight)
         state = options.state_dir / f"{options.deployment}-{options.tier}.route" if options.state_dir else None
         self._router = Router(

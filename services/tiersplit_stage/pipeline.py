@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from tiersplit_core.errors import DeadlineError
+from tiersplit_stage.emulation import Emulation
 from tiersplit_stage.execute import Job, Outcome, check_values, execute, relay
 from tiersplit_stage.metrics import StageMetrics
 from tiersplit_stage.pool import SegmentPool
@@ -46,18 +47,20 @@ class Pipeline:
         tier: this tier's name.
         pool: loaded segments.
         worker: the compute thread.
-        slowdown: emulated slowness; 1.0 for none.
+        emulation: makes segments as slow as the tier.
         metrics: where seconds are counted.
     """
 
-    def __init__(self, tier: str, pool: SegmentPool, worker: Worker, slowdown: float, metrics: StageMetrics) -> None:
+    def __init__(
+        self, tier: str, pool: SegmentPool, worker: Worker, emulation: Emulation, metrics: StageMetrics
+    ) -> None:
         self.tier, self.pool, self.worker = tier, pool, worker
         self.link: Link | None = None
         self.in_flight: Counter[str] = Counter()
         self.blobs_in_use: Counter[str] = Counter()
         self.segment_seconds: dict[tuple[str, int], deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_SECONDS))
         self.idle = asyncio.Event()
-        self._slowdown = slowdown
+        self._emulation = emulation
         self._last_left: float | None = None
         self._metrics = metrics
 
@@ -86,7 +89,7 @@ class Pipeline:
             raise NotResidentError(f"tier {self.tier} does not hold segment {missing[0]}")
         if own:
             outcome, queue_s = await self.worker.run(
-                lambda: execute(self.pool, job, self._slowdown), job.deadline, admitted=job.admitted
+                lambda: execute(self.pool, job, self._emulation), job.deadline, admitted=job.admitted
             )
             answer = Answer(outcome.outputs, stages=[self._account(job, outcome, queue_s)])
         else:

@@ -35,6 +35,7 @@ class Job:
         max_runs: runs that are counted at most.
         slowdown: the factor of an emulated tier: after t seconds of a program (slowdown − 1)·t more are waited, as a
             stage does it.
+        pause_s: seconds of rest before each program runs, so that it finds caches as cold as a request does.
         kernels: whether the first program is then run again under ONNX Runtime's profiler.
         keep: tensors to be written to `kept`, a safetensors file.
         kept: where they are written; empty where nothing is kept.
@@ -47,6 +48,7 @@ class Job:
     min_runs: int = 5
     max_runs: int = 200
     slowdown: float = 1.0
+    pause_s: float = 0.0
     kernels: bool = False
     keep: tuple[str, ...] = ()
     kept: str = ""

@@ -79,6 +79,7 @@ def _run_once(
     seconds: dict[str, float] = {}
     for program, gone in zip(job.programs, done_with, strict=True):
         feed = {name: live[name] for name in program.inputs}
+        time.sleep(job.pause_s)
         started = time.perf_counter()
         found = sessions[program.name].run_with_ort_values(list(program.outputs), feed)
         taken = time.perf_counter() - started
