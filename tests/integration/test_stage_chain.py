@@ -86,7 +86,7 @@ def test_moves_under_load_lose_nothing(chain, client):
             future.result()
 
 
-@pytest.mark.parametrize(("bits", "encoding"), [(8, ""), (16, "zstd"), (32, "lz4")])
+@pytest.mark.parametrize(("bits", "encoding"), [(4, ""), (8, ""), (16, "zstd"), (32, "lz4")])
 def test_narrow_crossings_answer_within_their_precision(chain, client, bits, encoding):
     chain.publish(["012"], "012", bits=bits, encoding=encoding)
     chain.controller.wait_active("012")
@@ -95,7 +95,7 @@ def test_narrow_crossings_answer_within_their_precision(chain, client, bits, enc
     reply = client.infer(MODEL, {"image": x}, timeout_s=10)
     expected = chain.model.reference(x)["scores"]
     error = np.linalg.norm(reply.outputs["scores"] - expected) / np.linalg.norm(expected)
-    assert error < {8: 0.05, 16: 5e-3, 32: 1e-5}[bits]
+    assert error < {4: 0.3, 8: 0.05, 16: 5e-3, 32: 1e-5}[bits]
 
 
 def test_segments_are_loaded_and_dropped_as_routes_come(chain, client):
