@@ -1,7 +1,8 @@
 """`tiersplit import`: from a model to a bundle."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -61,10 +62,21 @@ def import_(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     emit(found, output, lambda: _text(found))
 
 
-def _text(found: dict[str, object]) -> str:
+def _text(found: Mapping[str, Any]) -> str:
     return (
         f"{found['name']}: {found['layers']} layers, {found['parameters']:,} parameters, {found['macs']:,} "
-        f"multiply-accumulates, {format_bytes(float(str(found['weight_bytes'])))} of weights\n"
-        f"largest difference to the original: {found['max_abs_difference']:.3g}\n"
+        f"multiply-accumulates, {format_bytes(found['weight_bytes'])} of weights\n"
+        f"largest difference to the original: {found['max_abs_difference']:.3g}, "
+        f"{found['max_relative_difference']:.1e} relative\n"
+        f"cuts: {_cuts(found['cuts'])}\n"
         f"bundle: {found['bundle']} ({found['digest']})"
     )
+
+
+def _cuts(found: Mapping[str, Any]) -> str:
+    along, single = found["execution_order"], found["single_tensor"]
+    text = f"{len(along)} along the execution order, {len(single)} of a single tensor"
+    least = min(single, key=lambda cut: cut["payload_bytes"], default=None)
+    if least is not None:
+        text += f", the smallest of {format_bytes(least['payload_bytes'])} behind {least['value']}"
+    return text + " (all with -o json)"

@@ -1,15 +1,12 @@
 """`tiersplit materialise`: cut the segments of a surface and put them into the bundle."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tiersplit_cli.output import Format, OutputOption, emit
-from tiersplit_core.errors import InputError
-
-_MAX_BYTES = 256 * 2**20
+from tiersplit_cli.files import read_json
+from tiersplit_cli.output import Format, OutputOption, emit, stderr
 
 
 def register(app: typer.Typer) -> None:
@@ -28,17 +25,9 @@ def materialise(
     from tiersplit_core.planning.surface_json import surface_from_json  # noqa: PLC0415
     from tiersplit_import import segments as cutting  # noqa: PLC0415
 
-    plans = surface_from_json(_read(surface)).plans
+    plans = surface_from_json(read_json(surface)).plans
     wanted = segments_of(Bundle.open(bundle).graph, plans)
-    made = cutting.materialise(bundle, wanted)
+    with stderr.status(f"cutting {len(wanted)} segments"):
+        made = cutting.materialise(bundle, wanted)
     value = {"bundle": str(bundle), "digest": made.digest, "segments": [spec.id for spec in wanted]}
     emit(value, output, lambda: f"{len(wanted)} segments in {bundle} ({made.digest})")
-
-
-def _read(path: Path) -> object:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InputError(f"larger than {_MAX_BYTES} bytes", str(path))
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read as JSON: {error}", str(path)) from error

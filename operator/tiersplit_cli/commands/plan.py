@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tiersplit_cli.output import Format, OutputOption, emit
+from tiersplit_cli.output import Format, OutputOption, emit, stderr
 from tiersplit_cli.problem_input import (
     BandwidthOption,
     BatchOption,
@@ -59,7 +59,7 @@ def plan(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
 
     request = BundleRequest(bundle, profile, latency, memory, objective, keep_input, result_back)
     given = one_problem(problem, request, bandwidth, batch)
-    with native_output_on_stderr():
+    with native_output_on_stderr(), stderr.status("planning"):
         solution = solve(given, solver, time_limit, seed)
     emit(answer_to_json(solution), output, lambda: _table(solution))
     if solution.constraint is not None:

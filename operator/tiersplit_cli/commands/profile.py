@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tiersplit_cli.batch_sizes import parse_batches
 from tiersplit_cli.files import read_json, read_text, write_json
 from tiersplit_cli.output import Format, OutputOption, emit, progress, say
 from tiersplit_core.errors import InputError, ProfileError
@@ -51,7 +52,7 @@ def profile(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     from tiersplit_core.profile.json import profile_to_json  # noqa: PLC0415
     from tiersplit_core.units import parse_quantity  # noqa: PLC0415
 
-    sizes = _sizes(batches)
+    sizes = parse_batches(batches, _MAX_BATCH)
     if simulate is not None and (segments or segment or base):
         raise InputError(
             "a simulated tier has no segments to measure; leave out --segments and --profile", "--simulate"
@@ -67,15 +68,6 @@ def profile(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     if save is not None:
         write_json(save, value)
     emit(value, output, lambda: _table(found))
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and 1 <= int(part[:9]) <= _MAX_BATCH for part in parts):
-        raise InputError(
-            f"{text!r} is no list of batch sizes; write whole numbers up to {_MAX_BATCH}, as in 1,2,4", "--batches"
-        )
-    return tuple(sorted({int(part) for part in parts}))
 
 
 def _settings(

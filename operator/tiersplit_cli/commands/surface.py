@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tiersplit_cli.output import Format, OutputOption, emit, say
+from tiersplit_cli.batch_sizes import parse_batches
+from tiersplit_cli.output import Format, OutputOption, emit, say, stderr
 from tiersplit_cli.problem_input import (
     BundleOption,
     BundleRequest,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tiersplit_core.planning.problem import Problem
     from tiersplit_core.planning.surface import Surface
 
-_MAX_BATCHES = 16
+_MAX_BATCH = 65_536
 
 
 def register(app: typer.Typer) -> None:
@@ -66,16 +67,16 @@ def surface(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     request = BundleRequest(bundle, profile, latency, memory, objective, keep_input, result_back)
     check_source(problem, request)
     ranges = [_bandwidths(text) for text in bandwidth or ["0.1M:1G"]]
-    sizes = _sizes(batches) if batches else None
+    sizes = parse_batches(batches, _MAX_BATCH) if batches else None
     if problem is not None:
         problems = _problems_of_document(read_document(problem), sizes)
     else:
         middle = [(least * most) ** 0.5 for least, most in ranges]
-        problems = problems_of_bundle(request, middle, sizes or [1])
+        problems = problems_of_bundle(request, middle, sizes or (1,))
     first = next(iter(problems.values()))
     box = SurfaceBox(tuple(per_link(ranges, len(first.links), "--bandwidth")), _loads(load, len(first.tiers)))
     loss = parse_percent(epsilon, "--epsilon")
-    with native_output_on_stderr():
+    with native_output_on_stderr(), stderr.status("planning for every bandwidth and load"):
         made = build_surface(problems, box, loss, max_plans, max_solves)
     document = surface_to_json(made)
     if save is not None:
@@ -86,7 +87,7 @@ def surface(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     emit(document, output, lambda: _table(made))
 
 
-def _problems_of_document(document: Any, sizes: list[int] | None) -> "dict[int, Problem]":
+def _problems_of_document(document: Any, sizes: tuple[int, ...] | None) -> "dict[int, Problem]":
     from tiersplit_core.planning.problem_json import problem_from_json  # noqa: PLC0415
 
     if sizes is not None:
@@ -119,13 +120,6 @@ def _loads(texts: list[str] | None, tiers: int) -> tuple[tuple[float, float], ..
     if len(pairs) not in (1, tiers):
         raise InputError(f"write it once, or once for each of the {tiers} tiers, not {len(pairs)} times", "--load")
     return tuple(pairs * tiers if len(pairs) == 1 else pairs)
-
-
-def _sizes(text: str) -> list[int]:
-    parts = text.split(",")
-    if len(parts) > _MAX_BATCHES or not all(p.isascii() and p.isdecimal() and 1 <= len(p) <= 5 for p in parts):
-        raise InputError(f"{text!r} is no list of batch sizes; write it as in 1,2,4", "--batches")
-    return sorted({int(part) for part in parts})
 
 
 def _table(made: "Surface") -> "Table":

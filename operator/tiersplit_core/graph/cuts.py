@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from tiersplit_core.errors import GraphError
 from tiersplit_core.graph.ir import INPUT, LayerGraph, TensorSpec
@@ -85,3 +86,27 @@ def _smallest_head(graph: LayerGraph, value: str) -> set[str] | None:
         if name != value:
             waiting.extend(graph.readers[name])
     return head if any(reader not in head for reader in graph.readers[value]) else None
+
+
+def cuts_to_json(graph: LayerGraph) -> dict[str, Any]:
+    """The cuts along the execution order and those of a single tensor, as `tiersplit import -o json` lists them.
+
+    Returns:
+        `execution_order`: per cut the layer `behind` which it lies (`INPUT`: before the first), the values that cross,
+        how many tensors they are and their bytes per sample; `single_tensor`: per cut the value, how many layers its
+        smallest head has, and the bytes.
+    """
+    along = [
+        {
+            "behind": cut.head[-1] if cut.head else INPUT,
+            "values": list(cut.values),
+            "tensors": cut.tensors,
+            "payload_bytes": cut.payload_bytes,
+        }
+        for cut in execution_order_cuts(graph)
+    ]
+    single = [
+        {"value": cut.values[0], "head_layers": len(cut.head), "payload_bytes": cut.payload_bytes}
+        for cut in single_tensor_cuts(graph)
+    ]
+    return {"execution_order": along, "single_tensor": single}

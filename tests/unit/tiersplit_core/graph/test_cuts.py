@@ -5,7 +5,14 @@ from hypothesis import given, settings
 
 from tests.support.graphs import diamond, layer_graphs
 from tiersplit_core.errors import GraphError
-from tiersplit_core.graph.cuts import cut_of, execution_order_cuts, is_legal_head, single_tensor_cuts, value_tensors
+from tiersplit_core.graph.cuts import (
+    cut_of,
+    cuts_to_json,
+    execution_order_cuts,
+    is_legal_head,
+    single_tensor_cuts,
+    value_tensors,
+)
 from tiersplit_core.graph.ir import INPUT
 
 
@@ -68,3 +75,12 @@ def test_every_value_that_can_cross_alone_is_listed_with_its_smallest_head(graph
     assert found.keys() == alone.keys()
     for value, head in found.items():
         assert head == set.intersection(*alone[value])
+
+
+def test_listed_are_the_cuts_along_the_order_and_those_of_a_single_tensor():
+    graph = diamond()
+    listed = cuts_to_json(graph)
+    assert [cut["behind"] for cut in listed["execution_order"]] == [INPUT, *graph.index]
+    assert listed["execution_order"][0]["payload_bytes"] == graph.input_bytes
+    assert listed["execution_order"][-1] == {"behind": "d", "values": [], "tensors": 0, "payload_bytes": 0}
+    assert [(cut["value"], cut["head_layers"]) for cut in listed["single_tensor"]] == [(INPUT, 0), ("a", 1)]
