@@ -12,7 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tiersplit_api.v1alpha1 import load_manifest
+from tiersplit_api.v1alpha1 import SplitDeployment, load_manifest
+from tiersplit_api.v1alpha1.adaptation import ExitMode
 from tiersplit_local.controller import check_pin
 from tiersplit_local.preparation import prepare
 from tiersplit_local.settings import LocalSettings, local_settings
@@ -54,7 +55,7 @@ def run_manifest(
     with work.locked(), ends_by_signals():
         if fresh:
             work.clear()
-        _announce(settings, say)
+        _announce(resource, settings, say)
         prepared = prepare(resource, manifest, settings, options.threads, work, say)
         settings = check_pin(prepared.catalogue, settings)
         _log_to(work.logs / "controller.log")
@@ -66,12 +67,14 @@ def run_manifest(
         asyncio.run(serve())
 
 
-def _announce(settings: LocalSettings, say: Say) -> None:
+def _announce(resource: SplitDeployment, settings: LocalSettings, say: Say) -> None:
     for tier in settings.tiers:
         slower = (
             "at this machine's speed" if tier.slowdown == 1 else f"{tier.slowdown:g} times slower than this machine"
         )
         say(f"tier {tier.name}: a process {slower}")
+    if resource.spec.early_exit.mode is ExitMode.AUTO:
+        say("earlyExit: this version adds no exits; the whole model answers")
 
 
 @contextmanager

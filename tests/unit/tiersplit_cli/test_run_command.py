@@ -30,6 +30,7 @@ def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         ("[{name: edge}, {name: cloud}]", "[{name: edge}]", "spec.tiers: a split needs at least two tiers"),
         ("kind: SplitDeployment", "kind: [", "no usable YAML"),
         ("absent.onnx}}", "absent.onnx}}\n  objective: {minimize: EdgeMemory}", "spec.objective"),
+        ("absent.onnx}}", "absent.onnx}, validation: {uri: v.npz}}\n  earlyExit: {mode: Auto}", "adds no exits"),
     ],
 )
 def test_a_manifest_that_cannot_run_is_refused_with_code_2_and_nothing_is_printed(
