@@ -28,7 +28,7 @@ SECOND_LINK_BPS, LATENCY_S = 200e6, 0.005
 BATCHES = (1, 8, 32)
 REPEATS = 5
 TARGET = 0.10
-READY_S, SWITCH_S = 600.0, 60.0
+SWITCH_S = 60.0
 
 MANIFEST = f"""
 apiVersion: tiersplit.dev/v1alpha1

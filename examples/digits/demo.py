@@ -31,7 +31,6 @@ from examples.digits.trace import LINK, Step, steps_of
 
 MANIFEST = store.HERE / "split.yaml"
 TIERS = ("edge", "mdc", "cloud")
-REPORT = store.ROOT / ".tiersplit" / "demo.html"
 READY = "ready;"
 """How the line begins that `tiersplit run` says once it serves; its live status follows."""
 STEP_S, QUICK_STEP_S = 12.0, 5.0

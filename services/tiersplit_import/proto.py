@@ -1,8 +1,6 @@
 """Writing graphs as ONNX files whose large constants lie outside of them."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import onnxruntime as ort
@@ -21,19 +19,6 @@ _BATCH = "batch"
 
 Place = Callable[[bytes], str]
 """Stores bytes and returns the bare hexadecimal digest under which they lie."""
-
-
-@dataclass
-class Store:
-    """Constants in memory, by digest."""
-
-    held: dict[str, bytes] = field(default_factory=dict)
-
-    def place(self, data: bytes) -> str:
-        """Keep `data`; equal bytes once."""
-        digest = hashlib.sha256(data).hexdigest()
-        self.held.setdefault(digest, data)
-        return digest
 
 
 def raw_bytes(value: Array) -> bytes:

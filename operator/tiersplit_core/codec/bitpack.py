@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 
 from tiersplit_core.errors import FrameError
 
-PACKED_BITS = (1, 2, 4, 6)
-"""Bit widths that are packed; 8 bits are one byte each."""
-
 Bytes = NDArray[np.uint8]
 _Wide = NDArray[Any]  # unsigned little-endian integers
 

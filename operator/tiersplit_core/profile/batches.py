@@ -1,6 +1,6 @@
 """Seconds and bytes at batch sizes that were not measured: piecewise linear between those that were."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.profile.layers import BatchProfile, TierProfile, Timing
@@ -66,11 +66,6 @@ def layer_seconds(profile: TierProfile, batch: int) -> dict[str, float]:
 def segment_seconds(profile: TierProfile, batch: int) -> dict[str, float]:
     """Median seconds per measured segment at `batch`, by segment digest."""
     return {name: timing.median_s for name, timing in at_batch(profile, batch).segments.items()}
-
-
-def doubling(largest: int) -> Sequence[int]:
-    """The batch sizes 1, 2, 4, … up to `largest`."""
-    return tuple(1 << power for power in range(largest.bit_length()) if 1 << power <= largest)
 
 
 def _each(profile: TierProfile, batch: int, part: Callable[[BatchProfile], Mapping[str, Timing]]) -> dict[str, Timing]:
