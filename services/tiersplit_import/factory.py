@@ -88,13 +88,17 @@ def randomise_zeros(module: nn.Module) -> None:
 def load_weights(module: nn.Module, path: Path) -> None:
     """Load a safetensors file or a `weights_only` state dict into `module`.
 
+    Of parameters that are tied in the module, one name is enough: safetensors writes each of them once.
+
     Raises:
         ModelError: the file cannot be read, or keys are missing, unexpected or of another shape.
     """
     given = read_state(path)
     wanted = module.state_dict()
+    filled = {_place(key, wanted[key]) for key in given if key in wanted}
+    missing = [key for key, held in wanted.items() if key not in given and _place(key, held) not in filled]
     lists = {
-        "missing": [key for key in wanted if key not in given and not key.endswith("num_batches_tracked")],
+        "missing": [key for key in missing if not key.endswith("num_batches_tracked")],
         "unexpected": [key for key in given if key not in wanted],
         "of another shape": [k for k, v in given.items() if k in wanted and v.shape != wanted[k].shape],
     }
@@ -102,6 +106,11 @@ def load_weights(module: nn.Module, path: Path) -> None:
     if wrong:
         raise ModelError("the weights do not fit the module; " + "; ".join(wrong), str(path))
     module.load_state_dict(dict(given), strict=False)
+
+
+def _place(key: str, held: torch.Tensor) -> tuple[object, ...]:
+    """Where a tensor lies; equal for names of one tied parameter."""
+    return (held.data_ptr(), held.shape, held.stride()) if held.numel() else (key,)
 
 
 def _shown(keys: list[str]) -> str:

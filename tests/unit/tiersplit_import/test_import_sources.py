@@ -5,7 +5,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 
 from tests.support import models
 from tests.support.imports import import_copy
@@ -75,6 +75,22 @@ def test_weights_come_from_safetensors_or_a_state_dict(tmp_path: Path) -> None:
     ]
     plain = import_copy("chain", tmp_path / "plain")
     assert made[0].digest == made[1].digest != plain.digest
+
+
+def test_of_tied_parameters_one_name_is_enough(tmp_path: Path) -> None:
+    module = models.tied()
+    with torch.no_grad():
+        module.get_parameter("mix.weight").mul_(1.5)
+    save_model(module, tmp_path / "w.safetensors")
+    torch.save(module.state_dict(), tmp_path / "w.pt")
+    inputs = tuple(parse_input(text) for text in models.INPUTS["tied"])
+    made = [
+        import_model(
+            "tests.support.models:tied", tmp_path / name, ImportOptions(inputs=inputs, weights=tmp_path / name_)
+        )
+        for name, name_ in (("b0", "w.safetensors"), ("b1", "w.pt"))
+    ]
+    assert made[0].digest == made[1].digest != import_copy("tied", tmp_path / "plain").digest
 
 
 def test_weights_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
