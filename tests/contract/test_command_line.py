@@ -9,26 +9,12 @@ from typing import Any
 import pytest
 import typer
 
+from tests.support.problem_documents import TWO_LAYERS as CHAIN
 from tiersplit_cli.main import build_app
 
 COMMANDS = {
     *("import", "profile", "plan", "surface", "explain", "run", "infer"),
     *("link", "status", "bench", "reproduce", "solvers"),
-}
-CHAIN = {
-    "graph": {
-        "input_bytes": 1000,
-        "layers": [
-            {"name": "a", "inputs": ["input"], "output_bytes": 10, "weight_bytes": 8, "seconds": {"e": 0.1, "c": 0.01}},
-            {"name": "b", "inputs": ["a"], "output_bytes": 1, "weight_bytes": 8, "seconds": {"e": 0.1, "c": 0.01}},
-        ],
-        "outputs": ["b"],
-    },
-    "tiers": [{"name": "e"}, {"name": "c"}],
-    "links": [{"from": "e", "to": "c", "bandwidth_bps": 8000.0, "latency_s": 0.01}],
-    "objective": "latency",
-    "raw_input_tier": None,
-    "result_tier": None,
 }
 
 

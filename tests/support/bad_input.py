@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from tests.support.problem_documents import TWO_LAYERS as PROBLEM
 from tiersplit_bundle import Blob, BundleWriter, media
 from tiersplit_cli.main import exit_code, main
 from tiersplit_core.errors import TiersplitError
@@ -25,21 +26,6 @@ from tiersplit_wire.v1 import route_pb2 as route
 REMOVE = object()
 """As a new value: the field is taken away."""
 
-PROBLEM: dict[str, Any] = {
-    "graph": {
-        "input_bytes": 1000,
-        "layers": [
-            {"name": "a", "inputs": ["input"], "output_bytes": 10, "weight_bytes": 8, "seconds": {"e": 0.1, "c": 0.01}},
-            {"name": "b", "inputs": ["a"], "output_bytes": 1, "weight_bytes": 8, "seconds": {"e": 0.1, "c": 0.01}},
-        ],
-        "outputs": ["b"],
-    },
-    "tiers": [{"name": "e"}, {"name": "c"}],
-    "links": [{"from": "e", "to": "c", "bandwidth_bps": 8000.0, "latency_s": 0.01}],
-    "objective": "latency",
-    "raw_input_tier": None,
-    "result_tier": None,
-}
 MANIFEST: dict[str, Any] = {
     "apiVersion": "tiersplit.dev/v1alpha1",
     "kind": "SplitDeployment",

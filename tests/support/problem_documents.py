@@ -1,6 +1,7 @@
 """A valid problem document and how to spoil it."""
 
 import copy
+from typing import Any
 
 
 def document(**changes):
@@ -46,3 +47,21 @@ def spoiled(path, value):
     else:
         place[path[-1]] = value
     return made
+
+
+TWO_LAYERS: dict[str, Any] = {
+    "graph": {
+        "input_bytes": 1000,
+        "layers": [
+            {"name": "a", "inputs": ["input"], "output_bytes": 10, "weight_bytes": 8, "seconds": {"e": 0.1, "c": 0.01}},
+            {"name": "b", "inputs": ["a"], "output_bytes": 1, "weight_bytes": 8, "seconds": {"e": 0.1, "c": 0.01}},
+        ],
+        "outputs": ["b"],
+    },
+    "tiers": [{"name": "e"}, {"name": "c"}],
+    "links": [{"from": "e", "to": "c", "bandwidth_bps": 8000.0, "latency_s": 0.01}],
+    "objective": "latency",
+    "raw_input_tier": None,
+    "result_tier": None,
+}
+"""A problem whose mistakes are made one at a time."""
