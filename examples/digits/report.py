@@ -21,8 +21,9 @@ from tiersplit_cli.explain.report import (
     write_demo_report,
 )
 
-DELAY_S = 1.0
-"""A picture that was due before a decision may be answered after it, by the new plan."""
+DELAY_S = PATIENCE_S
+"""A picture that was due before a decision may be answered after it, by the other plan: a head that loses its link falls
+back at once, and the controller says so a moment later."""
 
 
 def write_report(path: Path, story: Story) -> None:
