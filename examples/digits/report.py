@@ -22,8 +22,8 @@ from tiersplit_cli.explain.report import (
 )
 
 DELAY_S = PATIENCE_S
-"""A picture that was due before a decision may be answered after it, by the other plan: a head that loses its link falls
-back at once, and the controller says so a moment later."""
+"""A picture that was due before a decision may be answered after it, by the other plan: a head that loses its link
+falls back at once, and the controller says so a moment later."""
 
 
 def write_report(path: Path, story: Story) -> None:

@@ -28,23 +28,28 @@ def root(tmp_path: Path) -> Iterator[Path]:
     work = WorkDir("demo", tmp_path)
     work.path.mkdir(parents=True)
     path, started, loop = work.socket_path(), threading.Event(), asyncio.new_event_loop()
+    stop = asyncio.Event()
 
     async def serve() -> None:
         await serve_control(path, handle)
         started.set()
 
+    async def until_told() -> None:
+        await serve()
+        await stop.wait()
+
     def run() -> None:
-        loop.run_until_complete(serve())
-        loop.run_forever()
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(until_told())
 
     thread = threading.Thread(target=run)
     thread.start()
     assert started.wait(10)
     write_json(work.running, {"pid": 1, "control": str(path)})
     yield tmp_path
-    loop.call_soon_threadsafe(loop.stop)
+    loop.call_soon_threadsafe(stop.set)
     thread.join(10)
-    loop.close()
+    assert not thread.is_alive()
 
 
 def test_a_request_is_answered(root: Path) -> None:

@@ -25,6 +25,9 @@ from tiersplit_core.planning.split_points import best_split_points
 NAME = "milp"
 _SCALED_OBJECTIVE = 1e4
 """Seconds are scaled so that the objective is about this: HiGHS stops at an absolute gap of 1e-6."""
+_WORTH_REBUILDING = 0.999
+"""A much better placement than the one that a program was scaled to leaves a gap of tolerances: scaled to the better
+one, and without what alone takes longer than that, the gap closes."""
 
 
 @dataclass
@@ -77,9 +80,7 @@ def _start(arrays: ProblemArrays) -> _Search:
 
 def _run(search: _Search, options: SolverOptions, deadline: float) -> bool:
     """Solve, and add the rows that the answer breaks, until nothing is broken; False where nothing can fit."""
-    arrays = search.arrays
-    reference = search.upper_s if np.isfinite(search.upper_s) else float(arrays.seconds[:, 0].sum())
-    model = MilpModel(arrays, _SCALED_OBJECTIVE / reference if reference > 0 else 1.0, search.upper_s * (1 + 1e-12))
+    model = _model(search)
     while not search.done and options.clock() < deadline:
         result = model.solve(deadline - options.clock())
         if result.status is MilpStatus.INFEASIBLE:
@@ -88,12 +89,23 @@ def _run(search: _Search, options: SolverOptions, deadline: float) -> bool:
         search.lower_s = max(search.lower_s, result.lower_s)
         if result.tiers is None:
             break
-        if search.offer(result.tiers):
-            if result.status is MilpStatus.OPTIMAL:
-                break
-        else:
+        if not search.offer(result.tiers):
             _add_broken(search, model, result.tiers)
+        elif result.status is MilpStatus.OPTIMAL:
+            if search.upper_s >= _WORTH_REBUILDING * model.upper_s:
+                break
+            model = _model(search)
     return True
+
+
+def _model(search: _Search) -> MilpModel:
+    """The program scaled to the best placement that is known, with the working-set rows that were needed so far."""
+    arrays = search.arrays
+    reference = search.upper_s if np.isfinite(search.upper_s) else float(arrays.seconds[:, 0].sum())
+    model = MilpModel(arrays, _SCALED_OBJECTIVE / reference if reference > 0 else 1.0, search.upper_s * (1 + 1e-12))
+    for tier, layer in sorted(search.steps):
+        model.add_working_set(tier, layer)
+    return model
 
 
 def _add_broken(search: _Search, model: MilpModel, tiers: Ints) -> None:
