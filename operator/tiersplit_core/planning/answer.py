@@ -5,7 +5,7 @@ from typing import Any
 from tiersplit_core.cost.arrays import Ints, ProblemArrays
 from tiersplit_core.cost.latency import breakdown
 from tiersplit_core.planning.plan import Plan
-from tiersplit_core.planning.solution import OPTIMAL_GAP, Solution, Status, Transmission
+from tiersplit_core.planning.solution import NOTHING_S, OPTIMAL_GAP, Solution, Status, Transmission
 
 
 def solution_of(arrays: ProblemArrays, tiers: Ints, solver: str, lower_s: float | None) -> Solution:
@@ -20,7 +20,8 @@ def solution_of(arrays: ProblemArrays, tiers: Ints, solver: str, lower_s: float 
     objective, stages, transmissions = breakdown(arrays, tiers)
     gap = None
     if lower_s is not None:
-        gap = max(objective - lower_s, 0.0) / objective if objective > 0 else 0.0
+        missing_s = objective - lower_s
+        gap = missing_s / objective if missing_s > NOTHING_S else 0.0
     status = Status.OPTIMAL if gap is not None and gap <= OPTIMAL_GAP else Status.FEASIBLE
     plan = Plan(arrays.placement_of(tiers))
     return Solution(status, solver, plan, objective, stages, transmissions, gap)

@@ -8,6 +8,8 @@ from tiersplit_core.planning.plan import Plan
 
 OPTIMAL_GAP = 1e-9
 """The largest proven relative gap that is still called optimal."""
+NOTHING_S = 1e-18
+"""Seconds that no clock can tell from none: plans this close to each other cost the same."""
 
 
 class Status(StrEnum):
@@ -43,4 +45,4 @@ class Solution:
     constraint: str | None = None
 
 
-__all__ = ["OPTIMAL_GAP", "Solution", "StageCost", "Status", "Transmission"]
+__all__ = ["NOTHING_S", "OPTIMAL_GAP", "Solution", "StageCost", "Status", "Transmission"]

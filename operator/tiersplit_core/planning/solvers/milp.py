@@ -19,7 +19,7 @@ from tiersplit_core.planning.cut_model import CutModel
 from tiersplit_core.planning.feasibility import failing_constraint
 from tiersplit_core.planning.milp_model import MilpModel, MilpStatus
 from tiersplit_core.planning.options import SolverOptions
-from tiersplit_core.planning.solution import OPTIMAL_GAP, Solution
+from tiersplit_core.planning.solution import NOTHING_S, OPTIMAL_GAP, Solution
 from tiersplit_core.planning.split_points import best_split_points
 
 NAME = "milp"
@@ -51,7 +51,7 @@ class _Search:
 
     @property
     def done(self) -> bool:
-        return self.tiers is not None and self.upper_s - self.lower_s <= OPTIMAL_GAP / 10 * self.upper_s
+        return self.tiers is not None and self.upper_s - self.lower_s <= max(OPTIMAL_GAP / 10 * self.upper_s, NOTHING_S)
 
 
 def solve(arrays: ProblemArrays, options: SolverOptions) -> Solution:
@@ -102,7 +102,8 @@ def _model(search: _Search) -> MilpModel:
     """The program scaled to the best placement that is known, with the working-set rows that were needed so far."""
     arrays = search.arrays
     reference = search.upper_s if np.isfinite(search.upper_s) else float(arrays.seconds[:, 0].sum())
-    model = MilpModel(arrays, _SCALED_OBJECTIVE / reference if reference > 0 else 1.0, search.upper_s * (1 + 1e-12))
+    scale = _SCALED_OBJECTIVE / max(reference, NOTHING_S)
+    model = MilpModel(arrays, scale, search.upper_s * (1 + 1e-12))
     for tier, layer in sorted(search.steps):
         model.add_working_set(tier, layer)
     return model
