@@ -32,7 +32,7 @@ from examples.digits.screen import Screen  # noqa: E402
 from examples.digits.stock import StockClient  # noqa: E402
 from examples.digits.trace import PATIENCE_S, Step, steps_of  # noqa: E402
 
-STEP_S = 45.0
+STEP_S = 25.0
 REPEATS = 5
 EFFORT = Effort(requests=6, seconds=1.5)
 TARGET = 1.10
