@@ -36,6 +36,11 @@ STEP_S = 25.0
 REPEATS = 5
 EFFORT = Effort(requests=6, seconds=1.5)
 TARGET = 1.10
+MISSED = (
+    "after each step of the trace one to four requests are still served by the old plan until two transmissions in a "
+    "row have shown the change; the oracle moves in no time. Tried: change detection after two alike samples, a look "
+    "at once on a large change, probing while the link is down"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +90,13 @@ def rows(found: Sequence[Repeat]) -> list[dict[str, Any]]:
     ratios = [each.way.mean_s / each.oracle.mean_s for each in found]
     names = [way.name for way in found[0].fixed]
     against = {name: [_named(each, name).mean_s / each.way.mean_s for each in found] for name in names}
+    met = fmean(ratios) <= TARGET
     nearest = min(against, key=lambda name: fmean(against[name]))
     return [
-        _row("adapting against the oracle, mean latency on the trace", "<= 1.10", "x", ratios, fmean(ratios) <= TARGET),
+        {
+            **_row("adapting against the oracle, mean latency on the trace", "<= 1.10", "x", ratios, met),
+            "reason": None if met else MISSED,
+        },
         _row(
             f"nearest fixed plan ({nearest}) against adapting", "> 1", "x", against[nearest], min(against[nearest]) > 1
         ),

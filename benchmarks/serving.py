@@ -21,6 +21,11 @@ from tiersplit_wire.client import InferenceClient
 CUTS = ("layer4.0.relu", "layer4.1.relu")
 HALVES = ("layer2.3.relu", "layer3.0.conv1", "layer3.0.relu", "layer3.1.relu")
 ROUNDS, PER_ROUND = 12, 5
+MISSED = (
+    "three processes find caches cold that one process keeps warm (about 5% of the compute seconds), and two hops with "
+    "400 KB and the client's 600 KB cost 5 to 7 ms in gRPC. Tried: relaxed heap bounds while serving, one copy per "
+    "payload, uvloop, cuts at the natural bottlenecks"
+)
 CONCURRENT, WINDOW_S, REPEATS = 4, 4.0, 5
 
 
@@ -59,6 +64,7 @@ def latency(folder, path, bundle, image):
         "measured": round(ratio, 4),
         "unit": "×",
         "passed": ratio <= 1.10,
+        "reason": None if ratio <= 1.10 else MISSED,
         **summary([1e3 * s for s in split]),
         "ci95": ratio_interval(ratios),
         "unsplit_ms": summary([1e3 * s for s in whole]),

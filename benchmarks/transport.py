@@ -24,6 +24,11 @@ from tiersplit_wire.v1 import activation_pb2 as pb
 
 SHAPE = (1, 72, 32, 32)  # 288 KiB of float32
 ROUNDS, PER_ROUND = 20, 25
+MISSED = (
+    "a bare gRPC aio echo of the same bytes alone takes 0.35 to 0.45 ms more than the socket here; encoding and "
+    "parsing take 0.06 ms, the rest are the event loops' hops. Tried: uvloop, a receipt without a queue, windows "
+    "without probing, larger frames and read chunks, synchronous ends"
+)
 ECHO = """
 import socket, sys
 server = socket.create_server(("127.0.0.1", 0))
@@ -60,6 +65,7 @@ def main() -> None:
         "measured": round(1e3 * float(extra), 4),
         "unit": "ms",
         "passed": bool(extra <= 0.5e-3),
+        "reason": None if extra <= 0.5e-3 else MISSED,
         **summary([1e3 * s for s in stream]),
         "ci95": [round(1e3 * float(q), 4) for q in np.percentile(differences, (2.5, 97.5))],
         "raw_socket_ms": summary([1e3 * s for s in raw]),
