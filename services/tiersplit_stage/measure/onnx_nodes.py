@@ -33,12 +33,10 @@ def read_nodes(path: Path) -> tuple[Node, ...]:
         ModelError: the file is no ONNX model.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            view = memoryview(data)
-            try:
-                return tuple(_nodes(view))
-            finally:
-                view.release()
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        # Not closed by hand: an error's traceback still holds slices of it, and the map goes with the last of them.
+        return tuple(_nodes(memoryview(data)))
     except (IndexError, ValueError, OSError) as error:
         raise ModelError(f"this is no ONNX file: {error}", str(path)) from error
 
