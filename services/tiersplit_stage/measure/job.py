@@ -33,8 +33,7 @@ class Job:
         budget_s: seconds of running after which no further run begins, once `min_runs` are done.
         min_runs: runs that are counted at least.
         max_runs: runs that are counted at most.
-        slowdown: the factor of an emulated tier: after t seconds of a program (slowdown − 1)·t more are waited, as a
-            stage does it.
+        slowdown: the factor of an emulated tier; programs are stretched as a stage stretches its segments.
         pause_s: seconds of rest before each program runs, so that it finds caches as cold as a request does.
         kernels: whether the first program is then run again under ONNX Runtime's profiler.
         keep: tensors to be written to `kept`, a safetensors file.

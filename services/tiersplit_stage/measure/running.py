@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from safetensors.numpy import load_file, save_file
 
+from tiersplit_stage.emulation import Emulation
 from tiersplit_stage.measure.job import Answer, Job
 from tiersplit_stage.measure.kernels import profile_kernels
 from tiersplit_stage.measure.resident import peak_bytes, reset_peak, resident_bytes
@@ -51,9 +52,10 @@ def ort_value(array: np.ndarray[Any, Any]) -> Any:
 def _repeat(job: Job, sessions: Sessions, values: Values) -> tuple[dict[str, tuple[float, ...]], Values]:
     """Warm up, then run until the budget is spent."""
     done_with = _last_reads(job)
+    emulation = Emulation(job.slowdown)
     for _ in range(_WARM_UP):
         started = time.perf_counter()
-        _run_once(job, sessions, values, done_with)
+        _run_once(job, sessions, values, done_with, emulation)
         first_s = time.perf_counter() - started
         if first_s > job.budget_s / 2:
             break
@@ -64,7 +66,7 @@ def _repeat(job: Job, sessions: Sessions, values: Values) -> tuple[dict[str, tup
     for run in range(job.max_runs):
         # A stage has sent its results away before it runs again: two runs' results never stand side by side.
         last.clear()
-        last, taken = _run_once(job, sessions, values, done_with)
+        last, taken = _run_once(job, sessions, values, done_with, emulation)
         for name, value in taken.items():
             seconds[name].append(value)
         if run + 1 >= least and time.perf_counter() - started >= job.budget_s:
@@ -73,7 +75,7 @@ def _repeat(job: Job, sessions: Sessions, values: Values) -> tuple[dict[str, tup
 
 
 def _run_once(
-    job: Job, sessions: Sessions, values: Values, done_with: Sequence[frozenset[str]]
+    job: Job, sessions: Sessions, values: Values, done_with: Sequence[frozenset[str]], emulation: Emulation
 ) -> tuple[Values, dict[str, float]]:
     live = dict(values)
     seconds: dict[str, float] = {}
@@ -83,10 +85,7 @@ def _run_once(
         started = time.perf_counter()
         found = sessions[program.name].run_with_ort_values(list(program.outputs), feed)
         taken = time.perf_counter() - started
-        if job.slowdown > 1.0:
-            time.sleep(taken * (job.slowdown - 1.0))
-            taken = time.perf_counter() - started
-        seconds[program.name] = taken
+        seconds[program.name] = emulation.stretch(program.name, 0, taken)
         live.update(zip(program.outputs, found, strict=True))
         live = {name: value for name, value in live.items() if name not in gone}
     return live, seconds
