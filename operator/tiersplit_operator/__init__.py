@@ -1,0 +1,1 @@
+"""The Kubernetes operator: watches SplitDeployments and makes the cluster what they say."""
