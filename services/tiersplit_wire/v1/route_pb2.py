@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtiersplit_wire/v1/route.proto\x12\x11tiersplit.wire.v1\"\xb3\x02\n\x05Route\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\'\n\x05model\x18\x03 \x01(\x0b\x32\x18.tiersplit.wire.v1.Model\x12,\n\x08segments\x18\x04 \x03(\x0b\x32\x1a.tiersplit.wire.v1.Segment\x12+\n\x05plans\x18\x05 \x03(\x0b\x32\x1c.tiersplit.wire.v1.RoutePlan\x12\x10\n\x08selected\x18\x06 \x01(\t\x12/\n\x05tiers\x18\x07 \x03(\x0b\x32 .tiersplit.wire.v1.TierEndpoints\x12\x14\n\x0cgolden_blobs\x18\x08 \x03(\t\x12\x10\n\x08\x66\x61llback\x18\t \x01(\t\x12\x18\n\x10probe_budget_bps\x18\n \x01(\x04\"\x9a\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12.\n\x06inputs\x18\x03 \x03(\x0b\x32\x1e.tiersplit.wire.v1.ModelTensor\x12/\n\x07outputs\x18\x04 \x03(\x0b\x32\x1e.tiersplit.wire.v1.ModelTensor\x12\x11\n\tmax_batch\x18\x05 \x01(\r\"L\n\x0bModelTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06tensor\x18\x02 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x03 \x01(\t\x12\r\n\x05shape\x18\x04 \x03(\x03\"U\n\x07Segment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x62lob\x18\x02 \x01(\t\x12\x0f\n\x07weights\x18\x03 \x03(\t\x12\x0e\n\x06inputs\x18\x04 \x03(\t\x12\x0f\n\x07outputs\x18\x05 \x03(\t\"}\n\tRoutePlan\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x30\n\x08segments\x18\x02 \x03(\x0b\x32\x1e.tiersplit.wire.v1.PlanSegment\x12.\n\tcrossings\x18\x03 \x03(\x0b\x32\x1b.tiersplit.wire.v1.Crossing\",\n\x0bPlanSegment\x12\x0f\n\x07segment\x18\x01 \x01(\t\x12\x0c\n\x04tier\x18\x02 \x01(\t\":\n\x08\x43rossing\x12\x0e\n\x06tensor\x18\x01 \x01(\t\x12\x0c\n\x04\x62its\x18\x02 \x01(\r\x12\x10\n\x08\x65ncoding\x18\x03 \x01(\t\"0\n\rTierEndpoints\x12\x0c\n\x04tier\x18\x01 \x01(\t\x12\x11\n\taddresses\x18\x02 \x03(\t\"\xa4\x03\n\x0bStageReport\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0c\n\x04tier\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x16\n\x0e\x63lient_address\x18\x06 \x01(\t\x12\x10\n\x08resident\x18\x07 \x03(\t\x12\x12\n\nselectable\x18\x08 \x03(\t\x12\x31\n\x05links\x18\t \x03(\x0b\x32\".tiersplit.wire.v1.LinkObservation\x12\x37\n\x08segments\x18\n \x03(\x0b\x32%.tiersplit.wire.v1.SegmentObservation\x12\x16\n\x0eresident_bytes\x18\x0b \x01(\x04\x12\x11\n\tin_flight\x18\x0c \x01(\r\x12\x0e\n\x06queued\x18\r \x01(\r\x12,\n\x06served\x18\x0e \x03(\x0b\x32\x1c.tiersplit.wire.v1.PlanCount\x12\x0f\n\x07problem\x18\x0f \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x10 \x01(\t\x12\r\n\x05rerun\x18\x11 \x01(\x04\"t\n\x0fLinkObservation\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\x12\x13\n\x0bidle_before\x18\x05 \x01(\x08\x12\x0c\n\x04lost\x18\x06 \x01(\x08\"S\n\x12SegmentObservation\x12\x0f\n\x07segment\x18\x01 \x01(\t\x12\r\n\x05\x62\x61tch\x18\x02 \x01(\r\x12\x0c\n\x04runs\x18\x03 \x01(\r\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\"N\n\tPlanCount\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x10\n\x08\x61nswered\x18\x02 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x04\x12\x11\n\tlatency_s\x18\x04 \x01(\x01\x32O\n\x06Routes\x12\x45\n\x05Watch\x12\x1e.tiersplit.wire.v1.StageReport\x1a\x18.tiersplit.wire.v1.Route(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtiersplit_wire/v1/route.proto\x12\x11tiersplit.wire.v1\"\xa7\x03\n\x05Route\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\'\n\x05model\x18\x03 \x01(\x0b\x32\x18.tiersplit.wire.v1.Model\x12,\n\x08segments\x18\x04 \x03(\x0b\x32\x1a.tiersplit.wire.v1.Segment\x12+\n\x05plans\x18\x05 \x03(\x0b\x32\x1c.tiersplit.wire.v1.RoutePlan\x12\x10\n\x08selected\x18\x06 \x01(\t\x12/\n\x05tiers\x18\x07 \x03(\x0b\x32 .tiersplit.wire.v1.TierEndpoints\x12\x14\n\x0cgolden_blobs\x18\x08 \x03(\t\x12\x10\n\x08\x66\x61llback\x18\t \x01(\t\x12\x18\n\x10probe_budget_bps\x18\n \x01(\x04\x12\x0e\n\x06\x62undle\x18\x0b \x01(\t\x12\x33\n\x08profiles\x18\x0c \x03(\x0b\x32!.tiersplit.wire.v1.SegmentProfile\x12-\n\x08guidance\x18\r \x01(\x0b\x32\x1b.tiersplit.wire.v1.Guidance\"\x9a\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12.\n\x06inputs\x18\x03 \x03(\x0b\x32\x1e.tiersplit.wire.v1.ModelTensor\x12/\n\x07outputs\x18\x04 \x03(\x0b\x32\x1e.tiersplit.wire.v1.ModelTensor\x12\x11\n\tmax_batch\x18\x05 \x01(\r\"L\n\x0bModelTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06tensor\x18\x02 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x03 \x01(\t\x12\r\n\x05shape\x18\x04 \x03(\x03\"U\n\x07Segment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x62lob\x18\x02 \x01(\t\x12\x0f\n\x07weights\x18\x03 \x03(\t\x12\x0e\n\x06inputs\x18\x04 \x03(\t\x12\x0f\n\x07outputs\x18\x05 \x03(\t\"\xa9\x01\n\tRoutePlan\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x30\n\x08segments\x18\x02 \x03(\x0b\x32\x1e.tiersplit.wire.v1.PlanSegment\x12.\n\tcrossings\x18\x03 \x03(\x0b\x32\x1b.tiersplit.wire.v1.Crossing\x12*\n\x05\x63osts\x18\x04 \x03(\x0b\x32\x1b.tiersplit.wire.v1.PlanCost\"T\n\x08PlanCost\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\r\x12\x11\n\tcompute_s\x18\x02 \x03(\x01\x12\x12\n\nlink_bytes\x18\x03 \x03(\x04\x12\x12\n\nlink_trips\x18\x04 \x03(\r\"O\n\x0eSegmentProfile\x12\x0f\n\x07segment\x18\x01 \x01(\t\x12\x0c\n\x04tier\x18\x02 \x01(\t\x12\r\n\x05\x62\x61tch\x18\x03 \x01(\r\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\"\xab\x02\n\x08Guidance\x12.\n\x04mode\x18\x01 \x01(\x0e\x32 .tiersplit.wire.v1.Guidance.Mode\x12\x10\n\x08min_gain\x18\x02 \x01(\x01\x12\x12\n\ncooldown_s\x18\x03 \x01(\x01\x12\x12\n\nthroughput\x18\x04 \x01(\x08\x12\x0f\n\x07\x61llowed\x18\x05 \x03(\t\x12*\n\x05links\x18\x06 \x03(\x0b\x32\x1b.tiersplit.wire.v1.LinkView\x12*\n\x05loads\x18\x07 \x03(\x0b\x32\x1b.tiersplit.wire.v1.TierLoad\"L\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14MODE_FOLLOW_SELECTED\x10\x01\x12\x14\n\x10MODE_FOLLOW_LINK\x10\x02\"b\n\x08LinkView\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x15\n\rbandwidth_bps\x18\x03 \x01(\x01\x12\x11\n\tlatency_s\x18\x04 \x01(\x01\x12\x0c\n\x04\x64own\x18\x05 \x01(\x08\"&\n\x08TierLoad\x12\x0c\n\x04tier\x18\x01 \x01(\t\x12\x0c\n\x04load\x18\x02 \x01(\x01\",\n\x0bPlanSegment\x12\x0f\n\x07segment\x18\x01 \x01(\t\x12\x0c\n\x04tier\x18\x02 \x01(\t\":\n\x08\x43rossing\x12\x0e\n\x06tensor\x18\x01 \x01(\t\x12\x0c\n\x04\x62its\x18\x02 \x01(\r\x12\x10\n\x08\x65ncoding\x18\x03 \x01(\t\"0\n\rTierEndpoints\x12\x0c\n\x04tier\x18\x01 \x01(\t\x12\x11\n\taddresses\x18\x02 \x03(\t\"\x95\x04\n\x0bStageReport\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0c\n\x04tier\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x16\n\x0e\x63lient_address\x18\x06 \x01(\t\x12\x10\n\x08resident\x18\x07 \x03(\t\x12\x12\n\nselectable\x18\x08 \x03(\t\x12\x31\n\x05links\x18\t \x03(\x0b\x32\".tiersplit.wire.v1.LinkObservation\x12\x37\n\x08segments\x18\n \x03(\x0b\x32%.tiersplit.wire.v1.SegmentObservation\x12\x16\n\x0eresident_bytes\x18\x0b \x01(\x04\x12\x11\n\tin_flight\x18\x0c \x01(\r\x12\x0e\n\x06queued\x18\r \x01(\r\x12,\n\x06served\x18\x0e \x03(\x0b\x32\x1c.tiersplit.wire.v1.PlanCount\x12\x0f\n\x07problem\x18\x0f \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x10 \x01(\t\x12\r\n\x05rerun\x18\x11 \x01(\x04\x12\x11\n\tnamespace\x18\x12 \x01(\t\x12\x0c\n\x04node\x18\x13 \x01(\t\x12.\n\testimates\x18\x14 \x03(\x0b\x32\x1b.tiersplit.wire.v1.LinkView\x12\x0c\n\x04load\x18\x15 \x01(\x01\x12\x10\n\x08\x64\x65\x63ision\x18\x16 \x01(\t\"t\n\x0fLinkObservation\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\x12\x13\n\x0bidle_before\x18\x05 \x01(\x08\x12\x0c\n\x04lost\x18\x06 \x01(\x08\"S\n\x12SegmentObservation\x12\x0f\n\x07segment\x18\x01 \x01(\t\x12\r\n\x05\x62\x61tch\x18\x02 \x01(\r\x12\x0c\n\x04runs\x18\x03 \x01(\r\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\"N\n\tPlanCount\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x10\n\x08\x61nswered\x18\x02 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x04\x12\x11\n\tlatency_s\x18\x04 \x01(\x01\x32O\n\x06Routes\x12\x45\n\x05Watch\x12\x1e.tiersplit.wire.v1.StageReport\x1a\x18.tiersplit.wire.v1.Route(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,29 +32,41 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tiersplit_wire.v1.route_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ROUTE']._serialized_start=53
-  _globals['_ROUTE']._serialized_end=360
-  _globals['_MODEL']._serialized_start=363
-  _globals['_MODEL']._serialized_end=517
-  _globals['_MODELTENSOR']._serialized_start=519
-  _globals['_MODELTENSOR']._serialized_end=595
-  _globals['_SEGMENT']._serialized_start=597
-  _globals['_SEGMENT']._serialized_end=682
-  _globals['_ROUTEPLAN']._serialized_start=684
-  _globals['_ROUTEPLAN']._serialized_end=809
-  _globals['_PLANSEGMENT']._serialized_start=811
-  _globals['_PLANSEGMENT']._serialized_end=855
-  _globals['_CROSSING']._serialized_start=857
-  _globals['_CROSSING']._serialized_end=915
-  _globals['_TIERENDPOINTS']._serialized_start=917
-  _globals['_TIERENDPOINTS']._serialized_end=965
-  _globals['_STAGEREPORT']._serialized_start=968
-  _globals['_STAGEREPORT']._serialized_end=1388
-  _globals['_LINKOBSERVATION']._serialized_start=1390
-  _globals['_LINKOBSERVATION']._serialized_end=1506
-  _globals['_SEGMENTOBSERVATION']._serialized_start=1508
-  _globals['_SEGMENTOBSERVATION']._serialized_end=1591
-  _globals['_PLANCOUNT']._serialized_start=1593
-  _globals['_PLANCOUNT']._serialized_end=1671
-  _globals['_ROUTES']._serialized_start=1673
-  _globals['_ROUTES']._serialized_end=1752
+  _globals['_ROUTE']._serialized_end=476
+  _globals['_MODEL']._serialized_start=479
+  _globals['_MODEL']._serialized_end=633
+  _globals['_MODELTENSOR']._serialized_start=635
+  _globals['_MODELTENSOR']._serialized_end=711
+  _globals['_SEGMENT']._serialized_start=713
+  _globals['_SEGMENT']._serialized_end=798
+  _globals['_ROUTEPLAN']._serialized_start=801
+  _globals['_ROUTEPLAN']._serialized_end=970
+  _globals['_PLANCOST']._serialized_start=972
+  _globals['_PLANCOST']._serialized_end=1056
+  _globals['_SEGMENTPROFILE']._serialized_start=1058
+  _globals['_SEGMENTPROFILE']._serialized_end=1137
+  _globals['_GUIDANCE']._serialized_start=1140
+  _globals['_GUIDANCE']._serialized_end=1439
+  _globals['_GUIDANCE_MODE']._serialized_start=1363
+  _globals['_GUIDANCE_MODE']._serialized_end=1439
+  _globals['_LINKVIEW']._serialized_start=1441
+  _globals['_LINKVIEW']._serialized_end=1539
+  _globals['_TIERLOAD']._serialized_start=1541
+  _globals['_TIERLOAD']._serialized_end=1579
+  _globals['_PLANSEGMENT']._serialized_start=1581
+  _globals['_PLANSEGMENT']._serialized_end=1625
+  _globals['_CROSSING']._serialized_start=1627
+  _globals['_CROSSING']._serialized_end=1685
+  _globals['_TIERENDPOINTS']._serialized_start=1687
+  _globals['_TIERENDPOINTS']._serialized_end=1735
+  _globals['_STAGEREPORT']._serialized_start=1738
+  _globals['_STAGEREPORT']._serialized_end=2271
+  _globals['_LINKOBSERVATION']._serialized_start=2273
+  _globals['_LINKOBSERVATION']._serialized_end=2389
+  _globals['_SEGMENTOBSERVATION']._serialized_start=2391
+  _globals['_SEGMENTOBSERVATION']._serialized_end=2474
+  _globals['_PLANCOUNT']._serialized_start=2476
+  _globals['_PLANCOUNT']._serialized_end=2554
+  _globals['_ROUTES']._serialized_start=2556
+  _globals['_ROUTES']._serialized_end=2635
 # @@protoc_insertion_point(module_scope)
