@@ -17,8 +17,9 @@ from tiersplit_core.cost.arrays import Floats, Ints, ProblemArrays
 Expression = tuple[dict[int, float], float]
 """Coefficient per column, and a constant."""
 
-_ROW_SCALE = 1e5
-"""Limits are scaled to this, so that the solver's absolute tolerance of 1e-6 stays below one byte up to 100 GB."""
+_ROW_BITS = 20
+"""Limits of more bits are scaled to this many, so that the solver's absolute tolerance of 1e-6 stays below half a byte
+up to 500 GB. It is a power of two: whole bytes stay exact, and a placement that fits to the byte fits the row."""
 
 
 class MilpStatus(IntEnum):
@@ -51,8 +52,8 @@ class MilpModel:
     Attributes:
         arrays: the problem.
         scale: what seconds are multiplied by.
-        upper_s: seconds of a placement that is known; what alone takes longer is ruled out, because coefficients far
-            above the objective would drown in the solver's tolerances.
+        upper_s: only placements of at most so many seconds are sought; what alone takes longer is ruled out, because
+            coefficients far above the objective would drown in the solver's tolerances.
     """
 
     arrays: ProblemArrays
@@ -140,10 +141,10 @@ class MilpModel:
                 self._add_at_most(outputs * links + k, np.full(len(outputs), self._first_back + k))
         for tier, limit in enumerate(arrays.limits):
             if limit is not None:
-                self.add_row(self._scaled(self._weights(tier), limit), _ROW_SCALE)
+                self._add_memory_row(self._weights(tier, limit), limit)
 
     def _rule_out(self) -> None:
-        """Demand that no layer runs, and no value crosses, where that alone takes longer than a known placement."""
+        """Demand that no layer runs, and no value crosses, where that alone takes longer than is sought."""
         for layer, tier in np.argwhere(self.arrays.seconds > self.upper_s).tolist():
             self.add_row(self.on(layer, tier), 0.0)
         for link in range(self._links):
@@ -151,26 +152,27 @@ class MilpModel:
             for value in np.flatnonzero(send_s > self.upper_s).tolist():
                 self.add_row(self.crosses(value, link), 0.0)
 
-    def _weights(self, tier: int) -> Expression:
-        sizes = self.arrays.weight_bytes.tolist()
+    def _weights(self, tier: int, limit: int) -> Expression:
+        sizes = _no_more_than(limit + 1, self.arrays.weight_bytes)
         return total((self.on(v, tier), size) for v, size in enumerate(sizes) if size)
 
-    def _scaled(self, expression: Expression, limit: int) -> Expression:
-        return add(({}, 0.0), expression, _ROW_SCALE / max(limit, 1))
+    def _add_memory_row(self, expression: Expression, limit: int) -> None:
+        """Demand `expression <= limit` of whole bytes; half a byte more keeps exact fits clear of tolerances."""
+        scale = 2.0 ** min(_ROW_BITS - limit.bit_length(), 0)
+        self.add_row(add(({}, 0.0), expression, scale), (limit + 0.5) * scale)
 
     def add_working_set(self, tier: int, layer: int) -> None:
         """Demand that `tier` fits its memory while it runs `layer`, if it does."""
         limit = self.arrays.limits[tier]
         if limit is None:
             return
-        sizes = self.arrays.value_bytes.tolist()
+        sizes = _no_more_than(limit + 1, self.arrays.value_bytes)
         held = [(self._held(value, tier, layer), size) for value, size in enumerate(sizes) if size]
-        live = total(held)
         slack = float(sum(size for expression, size in held if expression != ({}, 0.0)))
         # The weights fit anyway: only what is held needs slack where the layer runs elsewhere.
-        row = add(add(live, self._weights(tier), 1.0), add(self.on(layer, tier), ({}, 1.0), -1.0), slack)
-        bound = float(limit)
-        self.add_row(self._scaled(row, limit), bound * _ROW_SCALE / max(limit, 1))
+        elsewhere = add(({}, 1.0), self.on(layer, tier), -1.0)
+        row = add(add(total(held), self._weights(tier, limit), 1.0), elsewhere, -slack)
+        self._add_memory_row(row, limit)
 
     def _held(self, value: int, tier: int, layer: int) -> Expression:
         """[value is held on tier while it runs layer], given that it runs there."""
@@ -220,7 +222,7 @@ class MilpModel:
     def _upper(self) -> Floats:
         upper = np.ones(self.columns)
         if self.arrays.throughput:
-            upper[self._first_back + self._links] = np.inf
+            upper[self._first_back + self._links] = self.upper_s * self.scale
         forced = np.repeat(self.arrays.forced_first, self._links)
         upper[: self._first_shared][forced] = 0.0
         return upper
@@ -265,6 +267,12 @@ class MilpModel:
             terms += [(self.x(output, link), sizes[output + 1]) for output in arrays.outputs.tolist()]
             terms.append((({self._first_back + link: 1.0}, 0.0), latency))
         return total(terms)
+
+
+def _no_more_than(most: int, sizes: Ints) -> list[int]:
+    """Sizes cut at one byte more than a limit: they break it as surely, and large ones would drown in tolerances."""
+    kept: list[int] = np.minimum(sizes, most).tolist()
+    return kept
 
 
 def add(first: Expression, second: Expression, factor: float) -> Expression:

@@ -25,9 +25,9 @@ from tiersplit_core.planning.split_points import best_split_points
 NAME = "milp"
 _SCALED_OBJECTIVE = 1e4
 """Seconds are scaled so that the objective is about this: HiGHS stops at an absolute gap of 1e-6."""
-_WORTH_REBUILDING = 0.999
-"""A much better placement than the one that a program was scaled to leaves a gap of tolerances: scaled to the better
-one, and without what alone takes longer than that, the gap closes."""
+_FASTER = 1 - OPTIMAL_GAP / 20
+"""Share of the best placement's seconds that a program looks below: HiGHS takes 1 - 1e-6 for a whole number, so that
+it often cannot prove the best placement itself; that nothing is faster it can."""
 
 
 @dataclass
@@ -84,29 +84,36 @@ def _run(search: _Search, options: SolverOptions, deadline: float) -> bool:
     while not search.done and options.clock() < deadline:
         result = model.solve(deadline - options.clock())
         if result.status is MilpStatus.INFEASIBLE:
-            search.lower_s = search.upper_s
+            search.lower_s = max(search.lower_s, model.upper_s)
             return search.tiers is not None
-        search.lower_s = max(search.lower_s, result.lower_s)
+        search.lower_s = max(search.lower_s, min(result.lower_s, model.upper_s))
         if result.tiers is None:
             break
         if not search.offer(result.tiers):
             _add_broken(search, model, result.tiers)
-        elif result.status is MilpStatus.OPTIMAL:
-            if search.upper_s >= _WORTH_REBUILDING * model.upper_s:
-                break
+        elif result.status is MilpStatus.OPTIMAL and search.upper_s < model.upper_s:
             model = _model(search)
+        else:
+            break
     return True
 
 
 def _model(search: _Search) -> MilpModel:
-    """The program scaled to the best placement that is known, with the working-set rows that were needed so far."""
+    """The program for what is faster than the best placement so far, scaled to it, with the working-set rows so far."""
     arrays = search.arrays
-    reference = search.upper_s if np.isfinite(search.upper_s) else float(arrays.seconds[:, 0].sum())
+    reference = search.upper_s if np.isfinite(search.upper_s) else _longest_s(arrays)
     scale = _SCALED_OBJECTIVE / max(reference, NOTHING_S)
-    model = MilpModel(arrays, scale, search.upper_s * (1 + 1e-12))
+    model = MilpModel(arrays, scale, search.upper_s * _FASTER)
     for tier, layer in sorted(search.steps):
         model.add_working_set(tier, layer)
     return model
+
+
+def _longest_s(arrays: ProblemArrays) -> float:
+    """Seconds that no placement exceeds: every layer on its slowest tier, and every value over every link."""
+    trips = 2 if arrays.way_back else 1
+    link_s = arrays.latency_s + 8.0 * float(arrays.value_bytes.sum()) / arrays.bandwidth_bps
+    return float(arrays.seconds.max(axis=1).sum() + trips * link_s.sum())
 
 
 def _add_broken(search: _Search, model: MilpModel, tiers: Ints) -> None:
