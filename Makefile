@@ -12,7 +12,7 @@ PROTOS := $(wildcard protos/tiersplit_wire/v1/*.proto)
 WORKERS ?= 2
 ONLY ?=
 
-.PHONY: help setup demo test test-unit test-processes lint format type bench protos lock pin-names clean
+.PHONY: help setup demo test test-unit test-processes lint format type bench protos crds lock pin-names clean
 
 help:  ## Say what there is to make.
 	@echo "tiersplit: make TARGET, where TARGET is one of"
@@ -54,6 +54,10 @@ bench: setup  ## Run the benchmarks and write benchmarks/RESULTS.md (ONLY=name f
 
 protos: setup  ## Generate services/tiersplit_wire/v1 from protos/.
 	$(PY) -m grpc_tools.protoc -I protos --python_out=services --pyi_out=services --grpc_python_out=services $(PROTOS)
+
+crds: setup  ## Generate crds/ from operator/tiersplit_api.
+	$(PY) -m tiersplit_api.crd > crds/tiersplit.dev_splitdeployments.yaml.new
+	mv crds/tiersplit.dev_splitdeployments.yaml.new crds/tiersplit.dev_splitdeployments.yaml
 
 lock: setup  ## Resolve pyproject.toml into requirements.lock again.
 	UV_SYSTEM_CERTS=1 $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

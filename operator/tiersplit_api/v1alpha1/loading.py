@@ -83,6 +83,15 @@ def parse_manifest(text: str, source: str = "manifest") -> SplitDeployment:
     value = _read_yaml(text, source)
     if not isinstance(value, Mapping):
         raise ManifestError("is no mapping; write apiVersion, kind, metadata and spec", source)
+    return resource_from(value)
+
+
+def resource_from(value: Mapping[str, Any]) -> SplitDeployment:
+    """The checked and completed resource in a mapping, such as an API server's answer.
+
+    Raises:
+        ManifestError: a field is wrong; says what to write.
+    """
     try:
         resource = SplitDeployment.model_validate(value)
     except ValidationError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from tiersplit_api.v1alpha1.adaptation import Digest
-from tiersplit_api.v1alpha1.base import ApiModel, Percent, Quantity, ShortText, TierName
+from tiersplit_api.v1alpha1.base import ApiModel, Percent, Quantity, ShortText, TierName, Uri
 
 Reason = Annotated[str, StringConstraints(pattern="^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", max_length=128)]
 Milliseconds = Annotated[int, Field(ge=0, le=2**53)]
@@ -36,6 +36,15 @@ class Condition(ApiModel):
     )
 
 
+class StageStatus(ApiModel):
+    """What one tier does in a plan."""
+
+    tier: TierName = Field(description="tier is the tier's name.")
+    layers: int = Field(default=0, ge=0, le=2**31 - 1, description="layers is how many layers run there.")
+    compute: ShortText = Field(default="", description="compute is the time that they take, as in 12.4 ms.")
+    sends: ShortText = Field(default="", description="sends is what goes on to the next tier, as in 96 KiB.")
+
+
 class PlanStatus(ApiModel):
     """The plan that serves."""
 
@@ -46,7 +55,14 @@ class PlanStatus(ApiModel):
     latency_milliseconds: Milliseconds | None = Field(
         default=None, description="latencyMilliseconds is the estimated latency."
     )
+    latency: ShortText = Field(default="", description="latency is the estimated latency for people, as in 12.4 ms.")
     accuracy: Percent | None = Field(default=None, description="accuracy is what was verified.")
+    stages: list[StageStatus] = Field(
+        default_factory=list,
+        max_length=6,
+        description="stages are what each tier does.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
 
 
 class SurfaceStatus(ApiModel):
@@ -56,7 +72,10 @@ class SurfaceStatus(ApiModel):
     selectable: int = Field(
         default=0, ge=0, le=64, description="selectable is how many have answered their golden request."
     )
-    bundle: ShortText | None = Field(default=None, description="bundle is the digest of the bundle that holds it.")
+    bundle: Uri | None = Field(default=None, description="bundle is where the bundle that holds it lies.")
+    gap: Percent | None = Field(
+        default=None, description="gap is how far the best of its plans may be from the best of all."
+    )
 
 
 class LinkStatus(ApiModel):
@@ -95,11 +114,20 @@ class Estimate(ApiModel):
     )
 
 
+class NodesOnPlan(ApiModel):
+    """How many heads use one plan."""
+
+    plan: Digest = Field(description="plan is the plan's name.")
+    nodes: int = Field(ge=0, le=2**31 - 1, description="nodes is how many first-tier stages use it.")
+
+
 class HistoryEntry(ApiModel):
     """One decision."""
 
     time: datetime = Field(description="time is when it was taken.")
-    plan: Digest = Field(description="plan is the plan that was chosen.")
+    plan: Digest | None = Field(
+        default=None, description="plan is the plan that was chosen; none where none can serve."
+    )
     reason: Annotated[str, StringConstraints(max_length=256)] = Field(default="", description="reason says why.")
 
 
@@ -125,6 +153,15 @@ class Status(ApiModel):
     )
     estimate: Estimate | None = Field(default=None, description="estimate is what the plan should take.")
     observation: Observation | None = Field(default=None, description="observation is what was seen last.")
+    nodes: list[NodesOnPlan] = Field(
+        default_factory=list,
+        max_length=8,
+        description="nodes say how many first-tier stages use which plan.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["plan"]},
+    )
     history: list[HistoryEntry] = Field(
-        default_factory=list, max_length=10, description="history are the last decisions, newest first."
+        default_factory=list,
+        max_length=20,
+        description="history are the last moves, newest first.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )

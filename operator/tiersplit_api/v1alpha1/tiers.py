@@ -25,11 +25,19 @@ class Rollout(StrEnum):
     RECREATE = "Recreate"
 
 
+class ServiceType(StrEnum):
+    """How a Service is reached."""
+
+    CLUSTER_IP = "ClusterIP"
+    NODE_PORT = "NodePort"
+    LOAD_BALANCER = "LoadBalancer"
+
+
 class TierService(ApiModel):
     """How a tier is reached."""
 
-    type: Annotated[str, StringConstraints(pattern="^(ClusterIP|NodePort|LoadBalancer)$")] = Field(
-        default="ClusterIP", description="type is the Service's type: ClusterIP, NodePort or LoadBalancer."
+    type: ServiceType = Field(
+        default=ServiceType.CLUSTER_IP, description="type is the Service's type: ClusterIP, NodePort or LoadBalancer."
     )
     annotations: dict[str, Annotated[str, StringConstraints(max_length=4096)]] = Field(
         default_factory=dict, max_length=32, description="annotations are the Service's annotations."

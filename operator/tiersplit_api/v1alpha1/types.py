@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from tiersplit_api.v1alpha1.adaptation import Accuracy, Adaptation, EarlyExit, Objective, RawInput, Telemetry
 from tiersplit_api.v1alpha1.base import DNS_LABEL_PATTERN, ApiModel, TierName
 from tiersplit_api.v1alpha1.model import Import, Model
+from tiersplit_api.v1alpha1.security import Tls
 from tiersplit_api.v1alpha1.status import Status
 from tiersplit_api.v1alpha1.tiers import Link, Tier
 
@@ -62,6 +63,7 @@ class Spec(ApiModel):
     early_exit: EarlyExit = Field(default=EarlyExit(), description="earlyExit says whether exits are added.")
     adaptation: Adaptation = Field(default=Adaptation(), description="adaptation says when the split moves.")
     telemetry: Telemetry = Field(default=Telemetry(), description="telemetry says where observations come from.")
+    tls: Tls = Field(default=Tls(), description="tls says how stages and clients recognise each other on a cluster.")
 
 
 class SplitDeployment(ApiModel):
