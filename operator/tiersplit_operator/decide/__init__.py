@@ -1,0 +1,1 @@
+"""Pure steps from what is known to what should be, in order."""

@@ -1,0 +1,74 @@
+"""What every builder needs to know."""
+
+from dataclasses import dataclass
+
+from tiersplit_api.v1alpha1.types import GROUP, SplitDeployment
+from tiersplit_operator.facts import Owner
+from tiersplit_operator.settings import OperatorSettings
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "tiersplit"
+DEPLOYMENT_LABEL = f"{GROUP}/deployment"
+TIER_LABEL = f"{GROUP}/tier"
+STEP_LABEL = f"{GROUP}/step"
+KEY_ANNOTATION = f"{GROUP}/key"
+EPOCH_ANNOTATION = f"{GROUP}/epoch"
+BUNDLE_ANNOTATION = f"{GROUP}/bundle"
+SELECTED_ANNOTATION = f"{GROUP}/selected"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """For whom something is built.
+
+    Attributes:
+        owner: the SplitDeployment that children belong to.
+        resource: the same, checked and completed.
+        settings: the operator's own.
+    """
+
+    owner: Owner
+    resource: SplitDeployment
+    settings: OperatorSettings
+
+    @property
+    def name(self) -> str:
+        """The resource's name."""
+        return self.owner.key.name
+
+    @property
+    def namespace(self) -> str:
+        """The resource's namespace."""
+        return self.owner.key.namespace
+
+    def labels(self, tier: str = "", step: str = "") -> dict[str, str]:
+        """Labels of a child, of a tier's child, or of a Job."""
+        labels = {
+            "app.kubernetes.io/name": "tiersplit-job" if step else "tiersplit-stage",
+            "app.kubernetes.io/part-of": MANAGER,
+            MANAGED_BY: MANAGER,
+            "app.kubernetes.io/instance": self.name,
+            DEPLOYMENT_LABEL: self.name,
+        }
+        return labels | ({TIER_LABEL: tier} if tier else {}) | ({STEP_LABEL: step} if step else {})
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRequest:
+    """What a profile Job measures.
+
+    Attributes:
+        key: names the result.
+        bundle: `oci://HOST/REPOSITORY@DIGEST` of the bundle.
+        tag: tag under which the profile is pushed.
+        threads: intra-op threads, as the stage has them.
+        batches: batch sizes.
+        segments: digests of segments' files; empty: layers are measured.
+    """
+
+    key: str
+    bundle: str
+    tag: str
+    threads: int
+    batches: tuple[int, ...]
+    segments: tuple[str, ...] = ()
