@@ -13,11 +13,11 @@ from typing import Any
 
 import grpc
 
+from tiersplit_control.catalogue import Catalogue
+from tiersplit_control.intent import Intent
 from tiersplit_core.adaptation.policy import Candidate, Decision, Situation, Verdict, decide
 from tiersplit_core.errors import InputError
-from tiersplit_local.catalogue import Catalogue
 from tiersplit_local.observer import Observer
-from tiersplit_local.settings import LocalSettings
 from tiersplit_local.workdir import write_json
 from tiersplit_wire.v1 import route_pb2 as pb
 from tiersplit_wire.v1 import route_pb2_grpc
@@ -60,18 +60,18 @@ class Controller(route_pb2_grpc.RoutesServicer):
     """Serves `Routes.Watch` and decides.
 
     Args:
-        settings: what the manifest means here.
+        intent: what the manifest asks for.
         catalogue: the plans that can be chosen.
         history: where decisions are kept on disk.
         placed: told a tier and the address of its stage whenever that is new.
     """
 
-    def __init__(self, settings: LocalSettings, catalogue: Catalogue, history: Path, placed: Placed) -> None:
-        self.settings, self.catalogue = settings, catalogue
-        self.observer = Observer(settings.tiers, settings.links, catalogue.profiled_s)
+    def __init__(self, intent: Intent, catalogue: Catalogue, history: Path, placed: Placed) -> None:
+        self.intent, self.catalogue = intent, catalogue
+        self.observer = Observer(intent.tiers, intent.links, catalogue.profiled_s)
         self.history: deque[Event] = deque(maxlen=HISTORY_LENGTH)
         self.current: str | None = None
-        self.pinned = settings.pinned
+        self.pinned = intent.pinned
         self.epoch = 0
         self.moved_at = -math.inf
         self.fell_back = False
@@ -117,7 +117,7 @@ class Controller(route_pb2_grpc.RoutesServicer):
         tier, instance = "", ""
         try:
             async for report in reports:
-                if report.deployment == self.settings.name and report.tier in self.observer.stages:
+                if report.deployment == self.intent.name and report.tier in self.observer.stages:
                     tier, instance = report.tier, report.instance
                     await self._take(report)
         except grpc.RpcError as error:
@@ -154,7 +154,7 @@ class Controller(route_pb2_grpc.RoutesServicer):
             self._look.clear()
             self.look()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.settings.polling_s):
+                async with asyncio.timeout(self.intent.polling_s):
                     await self._look.wait()
 
     def look(self) -> Decision:
@@ -162,7 +162,7 @@ class Controller(route_pb2_grpc.RoutesServicer):
         situation = self._situation()
         if self._waits_for_the_best(situation):
             return Decision(Verdict.KEEP, None, "the best plan is being verified")
-        decision = decide(situation, self.settings.policy)
+        decision = decide(situation, self.intent.policy)
         self._remember(decision, situation)
         if decision.changes:
             self._move(decision)
@@ -173,7 +173,7 @@ class Controller(route_pb2_grpc.RoutesServicer):
         if self.serving.is_set() or time.monotonic() - self._began > START_PATIENCE_S:
             return False
         waited = {digest: replace(plan, selectable=True) for digest, plan in situation.plans.items()}
-        best = decide(replace(situation, plans=waited, gone_tiers=frozenset()), self.settings.policy).plan
+        best = decide(replace(situation, plans=waited, gone_tiers=frozenset()), self.intent.policy).plan
         return best is not None and not situation.plans[best].selectable
 
     def _situation(self) -> Situation:
@@ -190,7 +190,7 @@ class Controller(route_pb2_grpc.RoutesServicer):
             fell_back=self.fell_back,
             last_move_s=self.moved_at,
             pinned=self.pinned,
-            blind=self.blind_looks >= self.settings.failure_threshold,
+            blind=self.blind_looks >= self.intent.failure_threshold,
             tiers=self.catalogue.tiers,
         )
 
@@ -242,15 +242,15 @@ def _alike(one: Decision, other: Decision) -> bool:
     )
 
 
-def check_pin(catalogue: Catalogue, settings: LocalSettings) -> LocalSettings:
-    """The settings with the pinned plan's whole digest.
+def check_pin(catalogue: Catalogue, intent: Intent) -> Intent:
+    """The intent with the pinned plan's whole digest.
 
     Raises:
         InputError: the surface has no such plan.
     """
-    if settings.pinned is None:
-        return settings
+    if intent.pinned is None:
+        return intent
     try:
-        return replace(settings, pinned=catalogue.find(settings.pinned))
+        return replace(intent, pinned=catalogue.find(intent.pinned))
     except InputError as error:
         raise InputError(error.reason, "metadata.annotations[tiersplit.dev/pinned-plan]") from error

@@ -7,10 +7,10 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+from tiersplit_control.intent import DeclaredLink
 from tiersplit_core.errors import OperationError
 from tiersplit_local.processes import tied
 from tiersplit_local.relay import MAX_LINE_BYTES
-from tiersplit_local.settings import LocalLink
 
 ANSWER_TIMEOUT_S = 10.0
 NOWHERE = "127.0.0.1:1"
@@ -25,7 +25,7 @@ class EmulatedLink:
         address: where the tier before it dials.
     """
 
-    def __init__(self, link: LocalLink) -> None:
+    def __init__(self, link: DeclaredLink) -> None:
         self.link, self.address, self.target = link, "", NOWHERE
         self.restarts = 0
         self._process: asyncio.subprocess.Process | None = None

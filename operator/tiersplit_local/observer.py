@@ -4,15 +4,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tiersplit_control.intent import DeclaredLink
 from tiersplit_core.adaptation.estimator import LinkEstimate, LinkEstimator, LoadEstimate
 from tiersplit_core.adaptation.observation import LinkSample, SegmentSample
-from tiersplit_local.settings import LocalLink, LocalTier
+from tiersplit_core.planning.problem import Tier
 from tiersplit_wire.v1 import route_pb2 as pb
 
 STALE_S = 4.0
 """Stages report at least once a second; one that has not for this long is gone."""
-UNLIMITED_BPS = 1e10
-"""What a link without a declared bandwidth is believed to carry before anything is seen."""
 DRIFT = 0.2
 """A change of an estimate by more than this is worth a look at once."""
 
@@ -68,8 +67,8 @@ class Observer:
 
     def __init__(
         self,
-        tiers: tuple[LocalTier, ...],
-        links: tuple[LocalLink, ...],
+        tiers: tuple[Tier, ...],
+        links: tuple[DeclaredLink, ...],
         profiled_s: Callable[[str, str, int], float],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -78,7 +77,7 @@ class Observer:
         self.served = Served()
         self.batch = 1
         self._profiled_s, self._clock = profiled_s, clock
-        self._estimators = [LinkEstimator(link.bandwidth_bps or UNLIMITED_BPS, link.latency_s) for link in links]
+        self._estimators = [LinkEstimator(link.believed_bps, link.latency_s) for link in links]
         self._looked: tuple[object, ...] = ()
 
     def take(self, report: pb.StageReport) -> None:

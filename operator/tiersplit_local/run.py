@@ -50,14 +50,14 @@ def run_manifest(
     """
     settings = local_settings(resource := load_manifest(manifest), options.threads)
     if pin is not None:
-        settings = replace(settings, pinned=pin)
-    work = WorkDir(settings.name)
+        settings = replace(settings, intent=replace(settings.intent, pinned=pin))
+    work = WorkDir(settings.intent.name)
     with work.locked(), ends_by_signals():
         if fresh:
             work.clear()
         _announce(resource, settings, say)
-        prepared = prepare(resource, manifest, settings, options.threads, work, say)
-        settings = check_pin(prepared.catalogue, settings)
+        prepared = prepare(resource, manifest, settings, work, say)
+        settings = replace(settings, intent=check_pin(prepared.catalogue, settings.intent))
         _log_to(work.logs / "controller.log")
 
         async def serve() -> None:
@@ -68,11 +68,9 @@ def run_manifest(
 
 
 def _announce(resource: SplitDeployment, settings: LocalSettings, say: Say) -> None:
-    for tier in settings.tiers:
-        slower = (
-            "at this machine's speed" if tier.slowdown == 1 else f"{tier.slowdown:g} times slower than this machine"
-        )
-        say(f"tier {tier.name}: a process {slower}")
+    for tier, factor in settings.slowdowns.items():
+        slower = "at this machine's speed" if factor == 1 else f"{factor:g} times slower than this machine"
+        say(f"tier {tier}: a process {slower}")
     if resource.spec.early_exit.mode is ExitMode.AUTO:
         say("earlyExit: this version adds no exits; the whole model answers")
 

@@ -20,21 +20,31 @@ def snapshot(
     stages: Mapping[str, Child],
     metrics: Mapping[str, str],
     links: tuple[EmulatedLink, ...],
+    slowdowns: Mapping[str, float],
 ) -> dict[str, Any]:
-    """The state of a run as plain values; `metrics` are the addresses of the stages' Prometheus endpoints."""
+    """The state of a run as plain values.
+
+    Args:
+        controller: what decides.
+        head: HOST:PORT that clients call.
+        stages: the processes per tier name.
+        metrics: addresses of the stages' Prometheus endpoints, per tier name.
+        links: the emulated links, in order.
+        slowdowns: how much slower than this machine each tier is.
+    """
     return {
-        "name": controller.settings.name,
+        "name": controller.intent.name,
         "head": head,
         "pid": os.getpid(),
         "state": _state(controller),
-        "mode": controller.settings.policy.mode.value,
+        "mode": controller.intent.policy.mode.value,
         "epoch": controller.epoch,
         "plan": controller.current,
         "active": controller.observer.head_report.active or None,
         "pinned": controller.pinned,
         "tiers": [
-            {**_tier(controller, i, stages), "metrics": metrics[tier.name]}
-            for i, tier in enumerate(controller.settings.tiers)
+            {**_tier(controller, i, stages), "slowdown": slowdowns[tier.name], "metrics": metrics[tier.name]}
+            for i, tier in enumerate(controller.intent.tiers)
         ],
         "links": _links(controller, links),
         "plans": _plans(controller),
@@ -50,7 +60,7 @@ def _state(controller: Controller) -> str:
 
 
 def _tier(controller: Controller, position: int, stages: Mapping[str, Child]) -> dict[str, Any]:
-    tier = controller.settings.tiers[position]
+    tier = controller.intent.tiers[position]
     state, child = controller.observer.stages[tier.name], stages[tier.name]
     layers = controller.catalogue.split(controller.current)[tier.name] if controller.current else 0
     return {
@@ -59,7 +69,6 @@ def _tier(controller: Controller, position: int, stages: Mapping[str, Child]) ->
         "restarts": child.restarts,
         "connected": position not in controller.observer.gone,
         "address": state.report.address,
-        "slowdown": tier.slowdown,
         "memory_budget_bytes": tier.memory_bytes,
         "resident_bytes": state.report.resident_bytes,
         "resident": list(state.report.resident),

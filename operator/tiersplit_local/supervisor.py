@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc.aio
 
+from tiersplit_control.routing import make_route
 from tiersplit_core.errors import InputError, OperationError
 from tiersplit_core.units import parse_quantity
 from tiersplit_local.control import serve_control
@@ -17,8 +18,7 @@ from tiersplit_local.controller import Controller
 from tiersplit_local.links import EmulatedLink
 from tiersplit_local.preparation import Prepared
 from tiersplit_local.processes import MEMORY_ENVIRONMENT, Child
-from tiersplit_local.routing import make_route
-from tiersplit_local.settings import LocalSettings, LocalTier
+from tiersplit_local.settings import LocalSettings
 from tiersplit_local.status import snapshot
 from tiersplit_local.workdir import WorkDir, read_json, write_json
 from tiersplit_wire.v1 import route_pb2_grpc
@@ -56,8 +56,8 @@ class Supervisor:
 
     def __init__(self, settings: LocalSettings, prepared: Prepared, work: WorkDir, options: RunOptions) -> None:
         self.settings, self.prepared, self.work, self.options = settings, prepared, work, options
-        self.links = tuple(EmulatedLink(link) for link in settings.links)
-        self.controller = Controller(settings, prepared.catalogue, work.history, self._placed)
+        self.links = tuple(EmulatedLink(link) for link in settings.intent.links)
+        self.controller = Controller(settings.intent, prepared.catalogue, work.history, self._placed)
         self.stages: dict[str, Child] = {}
         self.head = ""
         self._server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_REPORT_BYTES)])
@@ -98,25 +98,25 @@ class Supervisor:
         await asyncio.gather(*(link.start() for link in self.links))
         addresses = {link.link.target: link.address for link in self.links}
         prepared = self.prepared
-        route = make_route(self.settings, prepared.bundle, prepared.catalogue, addresses, self.options.max_batch)
+        route = make_route(self.settings.intent, prepared.bundle, prepared.catalogue, addresses, self.options.max_batch)
         route.probe_budget_bps = self.controller.probe_budget()
         self.controller.publish(route)
-        for position, tier in enumerate(self.settings.tiers):
-            self.stages[tier.name] = self._stage(tier, f"127.0.0.1:{port}", is_head=position == 0)
+        for position, tier in enumerate(self.settings.intent.tier_names):
+            self.stages[tier] = self._stage(tier, f"127.0.0.1:{port}", is_head=position == 0)
         await asyncio.gather(*(stage.start() for stage in self.stages.values()))
         self._control = await serve_control(self._socket, self.handle)
         write_json(self.work.running, {"pid": os.getpid(), "control": str(self._socket)})
 
-    def _stage(self, tier: LocalTier, controller: str, *, is_head: bool) -> Child:
-        command = [sys.executable, "-m", "tiersplit_stage", "--deployment", self.settings.name, "--tier", tier.name]
+    def _stage(self, tier: str, controller: str, *, is_head: bool) -> Child:
+        command = [sys.executable, "-m", "tiersplit_stage", "--deployment", self.settings.intent.name, "--tier", tier]
         command += ["--bundle", str(self.prepared.bundle.root), "--controller", controller]
-        command += ["--threads", str(self.options.threads), "--slowdown", str(tier.slowdown)]
+        command += ["--threads", str(self.settings.threads), "--slowdown", str(self.settings.slowdowns[tier])]
         command += ["--serve", f"127.0.0.1:{self.options.serve_port}"] if is_head else []
-        said = self.work.stage(tier.name)
+        said = self.work.stage(tier)
         said.unlink(missing_ok=True)
         command += ["--metrics", "127.0.0.1:0", "--ready-file", str(said)]
-        environment = {**MEMORY_ENVIRONMENT, "OMP_NUM_THREADS": str(self.options.threads)}
-        return Child(f"stage {tier.name}", command, self.work.logs / f"stage-{tier.name}.log", environment)
+        environment = {**MEMORY_ENVIRONMENT, "OMP_NUM_THREADS": str(self.settings.threads)}
+        return Child(f"stage {tier}", command, self.work.logs / f"stage-{tier}.log", environment)
 
     async def _placed(self, tier: str, address: str) -> None:
         for link in self.links:
@@ -159,7 +159,7 @@ class Supervisor:
     def status(self) -> dict[str, Any]:
         """The state as plain values."""
         metrics = {name: str(read_json(self.work.stage(name)).get("metrics_address", "")) for name in self.stages}
-        return snapshot(self.controller, self.head, self.stages, metrics, self.links)
+        return snapshot(self.controller, self.head, self.stages, metrics, self.links, self.settings.slowdowns)
 
     async def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer one request of the control socket: `status`, `link` or `pin`.
@@ -192,7 +192,7 @@ class Supervisor:
 
     def _between(self, source: str, target: str) -> tuple[EmulatedLink, ...]:
         """The link between neighbours, or all links from one tier to a later one."""
-        names = [tier.name for tier in self.settings.tiers]
+        names = self.settings.intent.tier_names
         if source not in names or target not in names or names.index(source) >= names.index(target):
             known = ", ".join(f"{link.link.source}:{link.link.target}" for link in self.links) or "none"
             raise InputError(f"{source}:{target} names no link; links are {known}", "link")

@@ -25,6 +25,7 @@ class WorkDir:
         self.path = (root / name).resolve()
         self.bundle = self.path / "bundle"
         self.surface = self.path / "surface.json"
+        self.refined = self.path / "profiles.json"
         self.history = self.path / "history.json"
         self.running = self.path / "running.json"
         self.logs = self.path / "logs"

@@ -15,6 +15,7 @@ FORBIDDEN = {
     "tiersplit_wire": [*HEAVY, "onnx", "onnxruntime", "pydantic", "typer", "rich", "yaml"],
     "tiersplit_bundle": [*HEAVY, "onnx", "onnxruntime", "grpc", "pydantic", "typer", "rich", "yaml"],
     "tiersplit_stage": [*HEAVY, "onnx", "pydantic", "typer", "yaml"],
+    "tiersplit_control": [*HEAVY, "onnx", "onnxruntime", "typer", "kubernetes", "kopf"],
     "tiersplit_local": [*HEAVY, "onnx", "onnxruntime", "typer"],
 }
 # one module -> what it alone may not load: commands start fast because of these

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.local_catalogue import TIERS, catalogue, settings
+from tests.support.control_catalogue import TIERS, catalogue, intent
 from tiersplit_core.adaptation.estimator import LinkEstimate
 from tiersplit_core.adaptation.policy import Mode, Settings, Verdict
 from tiersplit_core.errors import InputError
@@ -23,7 +23,7 @@ async def nobody(tier: str, address: str) -> None:
 
 
 def make(tmp_path: Path, **changes: object) -> Controller:
-    found = Controller(settings(**changes), catalogue(), tmp_path / "history.json", nobody)
+    found = Controller(intent(**changes), catalogue(), tmp_path / "history.json", nobody)
     found.publish(pb.Route(deployment="net"))
     return found
 
@@ -150,9 +150,9 @@ def test_a_pin_is_found_by_its_first_digits_and_released(tmp_path: Path) -> None
 
 def test_an_unknown_pin_in_the_manifest_is_refused_with_its_annotation() -> None:
     with pytest.raises(InputError, match=r"tiersplit.dev/pinned-plan"):
-        check_pin(catalogue(), settings(pinned="sha256:123456"))
+        check_pin(catalogue(), intent(pinned="sha256:123456"))
     digest = next(iter(catalogue().plans))
-    assert check_pin(catalogue(), settings(pinned=digest[7:17])).pinned == digest
+    assert check_pin(catalogue(), intent(pinned=digest[7:17])).pinned == digest
 
 
 def test_probes_may_use_one_percent_of_the_narrowest_link(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_stage_that_connects_is_told_the_newest_route_and_every_later_one(tmp_
         told.append((tier, address))
 
     async def scenario() -> list[int]:
-        controller = Controller(settings(), catalogue(), tmp_path / "history.json", placed)
+        controller = Controller(intent(), catalogue(), tmp_path / "history.json", placed)
         controller.publish(pb.Route(deployment="net"))
         end = asyncio.Event()
 
@@ -197,7 +197,7 @@ def test_reports_of_strangers_are_left_out(tmp_path: Path) -> None:
 
 
 def test_recommendations_are_kept_but_not_carried_out(tmp_path: Path) -> None:
-    policy = replace(settings().policy, mode=Mode.RECOMMEND)
+    policy = replace(intent().policy, mode=Mode.RECOMMEND)
     controller = make(tmp_path, policy=policy)
     all_report(controller)
     first = controller.look().plan

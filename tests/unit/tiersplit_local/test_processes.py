@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 
 from tests.support.local_run import wait_for
+from tiersplit_control.intent import DeclaredLink
 from tiersplit_local.links import EmulatedLink
 from tiersplit_local.processes import Child
-from tiersplit_local.settings import LocalLink
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -104,7 +104,7 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
 
 def test_a_relay_that_died_comes_back_at_the_same_address_with_the_same_shape() -> None:
     async def scenario() -> None:
-        link = EmulatedLink(LocalLink("edge", "mdc", 1e7, 0.001))
+        link = EmulatedLink(DeclaredLink("edge", "mdc", 1e7, 0.001))
         await link.start()
         address, pid = link.address, link.pid
         await link.reshape(5e6, 0.002)

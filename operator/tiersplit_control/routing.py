@@ -6,10 +6,10 @@ import numpy as np
 
 from tiersplit_bundle import media
 from tiersplit_bundle.bundle import Bundle
+from tiersplit_control.catalogue import Catalogue
+from tiersplit_control.intent import Intent
 from tiersplit_core.errors import OperationError
 from tiersplit_core.graph.ir import TensorSpec
-from tiersplit_local.catalogue import Catalogue
-from tiersplit_local.settings import LocalSettings
 from tiersplit_wire.v1 import route_pb2 as pb
 
 _DATATYPES = {
@@ -22,24 +22,24 @@ _DATATYPES = {
 
 
 def make_route(
-    settings: LocalSettings, bundle: Bundle, catalogue: Catalogue, addresses: Mapping[str, str], max_batch: int
+    intent: Intent, bundle: Bundle, catalogue: Catalogue, addresses: Mapping[str, str], max_batch: int
 ) -> pb.Route:
     """The route, without epoch and selected plan.
 
     Args:
-        settings: what the manifest means here.
+        intent: what the manifest asks for.
         bundle: with the segments of all plans.
         catalogue: the plans.
         addresses: where the tier before each tier dials it; the first tier has none.
         max_batch: largest batch that the head takes.
     """
-    route = pb.Route(deployment=settings.name, model=_model(settings.name, bundle, max_batch))
+    route = pb.Route(deployment=intent.name, model=_model(intent.name, bundle, max_batch))
     route.segments.extend(_segments(bundle, catalogue))
-    crossings = _crossings(route.segments, settings.encoding)
+    crossings = _crossings(route.segments, intent.encoding)
     for digest in catalogue.plans:
         placed = [pb.PlanSegment(segment=segment, tier=tier) for segment, tier in catalogue.segments[digest]]
         route.plans.append(pb.RoutePlan(digest=digest, segments=placed, crossings=crossings))
-    for tier in settings.tiers:
+    for tier in intent.tiers:
         known = [addresses[tier.name]] if tier.name in addresses else []
         route.tiers.append(pb.TierEndpoints(tier=tier.name, addresses=known))
     route.golden_blobs.extend(entry.digest for entry in bundle.layers if entry.media_type == media.GOLDEN)

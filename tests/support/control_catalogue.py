@@ -1,18 +1,20 @@
-"""A small network with a surface over three tiers, without any process or file."""
+"""A small network with what is asked for it and a surface over three tiers, without any process or file."""
 
 from functools import cache
 
+from tiersplit_control.catalogue import Catalogue
+from tiersplit_control.intent import DeclaredLink, Intent
+from tiersplit_control.surfaces import problem_of
 from tiersplit_core.adaptation.policy import Settings
 from tiersplit_core.graph.ir import INPUT, Layer, LayerGraph, TensorSpec
-from tiersplit_core.planning.build import problem_from_profiles
-from tiersplit_core.planning.problem import Link, Objective, Tier
+from tiersplit_core.planning.problem import Objective, Tier
 from tiersplit_core.planning.surface import SurfaceBox, build_surface
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
 from tiersplit_core.profile.refine import emulate
-from tiersplit_local.catalogue import Catalogue
-from tiersplit_local.settings import LocalLink, LocalSettings, LocalTier
 
 TIERS = ("edge", "mdc", "cloud")
+SLOWDOWNS = dict(zip(TIERS, (100, 10, 1), strict=True))
+"""Each tier is ten times slower than the next."""
 BOX = SurfaceBox(((1e4, 1e9), (1e4, 1e9)))
 
 
@@ -33,12 +35,12 @@ def profile(segments: dict[str, float] | None = None) -> TierProfile:
     return TierProfile("machine", ProfileKind.MEASURED, "g", 1, {}, {1: BatchProfile(layers, Timing(0.04), timings)})
 
 
-def settings(**changes: object) -> LocalSettings:
-    """Three tiers, ten times slower than the next each."""
+def intent(**changes: object) -> Intent:
+    """Three tiers."""
     values = {
         "name": "net",
-        "tiers": tuple(LocalTier(name, None, factor) for name, factor in zip(TIERS, (100, 10, 1), strict=True)),
-        "links": (LocalLink("edge", "mdc", 1e7, 0.0), LocalLink("mdc", "cloud", 1e8, 0.0)),
+        "tiers": tuple(Tier(name) for name in TIERS),
+        "links": (DeclaredLink("edge", "mdc", 1e7, 0.0), DeclaredLink("mdc", "cloud", 1e8, 0.0)),
         "objective": Objective.LATENCY,
         "raw_input_stays": False,
         "result_returns": False,
@@ -49,18 +51,20 @@ def settings(**changes: object) -> LocalSettings:
         "pinned": None,
         "encoding": "raw",
     }
-    return LocalSettings(**{**values, **changes})
+    return Intent(**{**values, **changes})
+
+
+def profiles(segments: dict[str, float] | None = None) -> dict[str, TierProfile]:
+    """The three tiers' profiles; `segments` are seconds per digest on the fastest."""
+    return {tier: emulate(profile(segments), tier, factor) for tier, factor in SLOWDOWNS.items()}
 
 
 @cache
 def catalogue() -> Catalogue:
     """The plans of that network."""
-    profiles = {tier.name: emulate(profile(), tier.name, tier.slowdown) for tier in settings().tiers}
-    links = [Link(link.source, link.target, link.bandwidth_bps or 0.0, link.latency_s) for link in settings().links]
-    problem = problem_from_profiles(graph(), profiles, [Tier(name) for name in TIERS], links)
+    problem = problem_of(graph(), profiles(), intent(), 1)
     surface = build_surface({1: problem}, BOX)
-    plain = Catalogue(graph(), TIERS, surface, profiles, {})
+    plain = Catalogue(graph(), TIERS, surface, profiles(), {})
     blobs = {spec.id: f"sha256:{i:064x}" for i, spec in enumerate(plain.specs)}
-    measured = profile({blobs[spec.id]: 0.01 * len(spec.layers) for spec in plain.specs})
-    slow = {tier.name: emulate(measured, tier.name, tier.slowdown) for tier in settings().tiers}
-    return Catalogue(graph(), TIERS, surface, slow, blobs)
+    measured = {blobs[spec.id]: 0.01 * len(spec.layers) for spec in plain.specs}
+    return Catalogue(graph(), TIERS, surface, profiles(measured), blobs)

@@ -1,0 +1,159 @@
+"""What a manifest asks for, in numbers: the part that means the same on one machine and on a cluster."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tiersplit_api.v1alpha1.adaptation import FallbackBehavior, Minimize, RawInput
+from tiersplit_api.v1alpha1.types import PINNED_PLAN, WIRE_ENCODING, SplitDeployment
+from tiersplit_core.adaptation.policy import Mode, Settings
+from tiersplit_core.errors import ManifestError
+from tiersplit_core.planning.problem import Link, Objective, Tier
+from tiersplit_core.units import parse_percent, parse_quantity
+
+_OBJECTIVES = {Minimize.LATENCY: Objective.LATENCY, Minimize.THROUGHPUT: Objective.THROUGHPUT}
+UNLIMITED_BPS = 1e10
+"""What a link without a declared bandwidth is believed to carry before anything is seen."""
+MAX_BATCH = 1024
+ENCODINGS = ("raw", "zstd", "lz4")
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredLink:
+    """A link as the manifest has it.
+
+    Attributes:
+        source: the tier before it.
+        target: the tier behind it.
+        bandwidth_bps: bits per second; None where none is declared, 0 is down.
+        latency_s: seconds of propagation, one way.
+    """
+
+    source: str
+    target: str
+    bandwidth_bps: float | None
+    latency_s: float
+
+    @property
+    def believed_bps(self) -> float:
+        """Bits per second that are planned with until the link is observed."""
+        return self.bandwidth_bps or UNLIMITED_BPS
+
+    @property
+    def as_planned(self) -> Link:
+        """The link of a planning problem."""
+        return Link(self.source, self.target, self.believed_bps, self.latency_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A manifest as controllers need it.
+
+    Attributes:
+        name: the resource's name; clients call the model so.
+        tiers: in order; `memory_bytes` is the planner's budget.
+        links: `links[i]` joins `tiers[i]` and `tiers[i + 1]`; those that the manifest leaves out have no bandwidth.
+        objective: latency or throughput.
+        raw_input_stays: the input must not leave the first tier.
+        result_returns: the result is needed on the first tier.
+        batches: batch sizes that are profiled and planned for, ascending.
+        policy: how eager the policy is.
+        polling_s: seconds between two looks.
+        failure_threshold: looks without observations before the fallback behaviour.
+        pinned: digest (or its first digits) of a plan that is to serve, or None.
+        encoding: how activations are compressed on links, without loss: raw, zstd or lz4.
+    """
+
+    name: str
+    tiers: tuple[Tier, ...]
+    links: tuple[DeclaredLink, ...]
+    objective: Objective
+    raw_input_stays: bool
+    result_returns: bool
+    batches: tuple[int, ...]
+    policy: Settings
+    polling_s: float
+    failure_threshold: int
+    pinned: str | None
+    encoding: str
+
+    @property
+    def tier_names(self) -> tuple[str, ...]:
+        """The names of the tiers, in order."""
+        return tuple(tier.name for tier in self.tiers)
+
+
+def intent_of(resource: SplitDeployment, batches_from: str) -> Intent:
+    """The intent of a manifest.
+
+    Args:
+        resource: a checked and completed manifest.
+        batches_from: name of the annotation that lists the batch sizes; batch 1 alone where the manifest lacks it.
+
+    Raises:
+        ManifestError: the manifest asks for something that no controller of this version does; says what they do.
+    """
+    spec, annotations = resource.spec, resource.metadata.annotations
+    if len(spec.tiers) < 2:
+        raise ManifestError("a split needs at least two tiers; write a second one", "spec.tiers")
+    adaptation = spec.adaptation
+    return Intent(
+        name=resource.metadata.name,
+        tiers=tuple(
+            Tier(tier.name, None if tier.memory is None else parse_quantity(tier.memory)) for tier in spec.tiers
+        ),
+        links=_links(resource),
+        objective=_objective(resource),
+        raw_input_stays=spec.raw_input is RawInput.FIRST_TIER_ONLY,
+        result_returns=spec.result_tier == spec.tiers[0].name,
+        batches=_batches(annotations, batches_from),
+        policy=Settings(
+            mode=Mode(adaptation.mode.value),
+            min_gain=parse_percent(adaptation.min_gain),
+            cooldown_s=float(adaptation.cooldown_period_seconds),
+            first_tier_when_blind=adaptation.fallback.behavior is FallbackBehavior.FIRST_TIER,
+        ),
+        polling_s=float(adaptation.polling_period_seconds),
+        failure_threshold=adaptation.fallback.failure_threshold,
+        pinned=annotations.get(PINNED_PLAN) or None,
+        encoding=_encoding(annotations.get(WIRE_ENCODING, ENCODINGS[0])),
+    )
+
+
+def _objective(resource: SplitDeployment) -> Objective:
+    goal = resource.spec.objective.minimize
+    if goal not in _OBJECTIVES:
+        wanted = "maximize" if goal is None else f"minimize: {goal.value}"
+        raise ManifestError(
+            f"{wanted} is not planned by this version; write minimize: Latency or minimize: Throughput",
+            "spec.objective",
+        )
+    return _OBJECTIVES[goal]
+
+
+def _batches(annotations: Mapping[str, str], name: str) -> tuple[int, ...]:
+    text = annotations.get(name, "1")
+    found = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= MAX_BATCH for part in found):
+        path = f"metadata.annotations[{name}]"
+        raise ManifestError(f"{text!r} is no list of batch sizes; write as in 1,8,32 (1 to {MAX_BATCH})", path)
+    return tuple(sorted({int(part) for part in found}))
+
+
+def _encoding(text: str) -> str:
+    if text not in ENCODINGS:
+        path = f"metadata.annotations[{WIRE_ENCODING}]"
+        raise ManifestError(f"{text!r} is no encoding without loss; write {', '.join(ENCODINGS)}", path)
+    return text
+
+
+def _links(resource: SplitDeployment) -> tuple[DeclaredLink, ...]:
+    declared = {(link.source, link.target): link for link in resource.spec.links}
+    names = [tier.name for tier in resource.spec.tiers]
+    found = []
+    for pair in pairwise(names):
+        link = declared.get(pair)
+        bandwidth = None if link is None or link.bandwidth is None else float(parse_quantity(link.bandwidth))
+        latency_s = 0.0 if link is None else (link.latency_milliseconds or 0) / 1000
+        found.append(DeclaredLink(*pair, bandwidth, latency_s))
+    return tuple(found)
