@@ -1,6 +1,6 @@
 """The route that stages are told: the model, all segments, all plans, and where each tier is reached."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from tiersplit_control.catalogue import Catalogue
 from tiersplit_control.intent import Intent
 from tiersplit_core.errors import OperationError
 from tiersplit_core.graph.ir import TensorSpec
+from tiersplit_core.planning.look_up import SurfaceEntry
 from tiersplit_wire.v1 import route_pb2 as pb
 
 _DATATYPES = {
@@ -22,29 +23,59 @@ _DATATYPES = {
 
 
 def make_route(
-    intent: Intent, bundle: Bundle, catalogue: Catalogue, addresses: Mapping[str, str], max_batch: int
+    intent: Intent,
+    bundle: Bundle,
+    catalogue: Catalogue,
+    addresses: Mapping[str, Sequence[str]],
+    max_batch: int,
+    *,
+    reference: str = "",
 ) -> pb.Route:
-    """The route, without epoch and selected plan.
+    """The route, without epoch, selected plan, probe budget and guidance: those change while it serves.
 
     Args:
         intent: what the manifest asks for.
-        bundle: with the segments of all plans.
+        bundle: with the segments of all plans; only its manifest and graph are read.
         catalogue: the plans.
-        addresses: where the tier before each tier dials it; the first tier has none.
+        addresses: HOST:PORT where the tier before each tier dials it, each perhaps a name with several addresses; the
+            first tier has none.
         max_batch: largest batch that the head takes.
+        reference: `oci://HOST/REPOSITORY@DIGEST` that stages pull blobs from; empty where these lie beside them.
+
+    Raises:
+        OperationError: the bundle lacks a segment of a plan.
     """
-    route = pb.Route(deployment=intent.name, model=_model(intent.name, bundle, max_batch))
+    route = pb.Route(deployment=intent.name, model=_model(intent.name, bundle, max_batch), bundle=reference)
     route.segments.extend(_segments(bundle, catalogue))
     crossings = _crossings(route.segments, intent.encoding)
-    for digest in catalogue.plans:
-        placed = [pb.PlanSegment(segment=segment, tier=tier) for segment, tier in catalogue.segments[digest]]
-        route.plans.append(pb.RoutePlan(digest=digest, segments=placed, crossings=crossings))
-    for tier in intent.tiers:
-        known = [addresses[tier.name]] if tier.name in addresses else []
-        route.tiers.append(pb.TierEndpoints(tier=tier.name, addresses=known))
+    route.plans.extend(_plan(catalogue, entry, crossings) for entry in catalogue.surface.entries)
+    for tier in intent.tier_names:
+        route.tiers.append(pb.TierEndpoints(tier=tier, addresses=addresses.get(tier, ())))
     route.golden_blobs.extend(entry.digest for entry in bundle.layers if entry.media_type == media.GOLDEN)
     route.fallback = catalogue.fallback or ""
+    route.profiles.extend(_profiles(catalogue))
     return route
+
+
+def _plan(catalogue: Catalogue, entry: SurfaceEntry, crossings: Iterable[pb.Crossing]) -> pb.RoutePlan:
+    digest = entry.plan.digest
+    placed = [pb.PlanSegment(segment=segment, tier=tier) for segment, tier in catalogue.segments[digest]]
+    costs = [
+        pb.PlanCost(batch=batch, compute_s=terms.compute_s, link_bytes=terms.link_bytes, link_trips=terms.link_trips)
+        for batch, terms in sorted(entry.terms.items())
+    ]
+    return pb.RoutePlan(digest=digest, segments=placed, crossings=crossings, costs=costs)
+
+
+def _profiles(catalogue: Catalogue) -> list[pb.SegmentProfile]:
+    """Seconds of every segment where some plan places it, at the surface's batch sizes; unknown ones are left out."""
+    placed = dict.fromkeys(pair for pairs in catalogue.segments.values() for pair in pairs)
+    return [
+        pb.SegmentProfile(segment=segment, tier=tier, batch=batch, seconds=seconds)
+        for segment, tier in placed
+        for batch in catalogue.surface.batches
+        if (seconds := catalogue.profiled_s(tier, segment, batch)) > 0
+    ]
 
 
 def _crossings(segments: Iterable[pb.Segment], encoding: str) -> list[pb.Crossing]:
@@ -78,7 +109,7 @@ def _segments(bundle: Bundle, catalogue: Catalogue) -> list[pb.Segment]:
     for spec in catalogue.specs:
         segment = lying.get(spec.id)
         if segment is None:
-            raise OperationError(f"the bundle lacks segment {spec.id}; run again with --fresh")
+            raise OperationError(f"the bundle lacks segment {spec.id}; cut the surface's segments into it again")
         found.append(
             pb.Segment(
                 id=segment.id,

@@ -96,7 +96,7 @@ class Supervisor:
         port = self._server.add_insecure_port("127.0.0.1:0")
         await self._server.start()
         await asyncio.gather(*(link.start() for link in self.links))
-        addresses = {link.link.target: link.address for link in self.links}
+        addresses = {link.link.target: (link.address,) for link in self.links}
         prepared = self.prepared
         route = make_route(self.settings.intent, prepared.bundle, prepared.catalogue, addresses, self.options.max_batch)
         route.probe_budget_bps = self.controller.probe_budget()

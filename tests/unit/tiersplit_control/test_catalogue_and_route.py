@@ -1,5 +1,6 @@
 """Plans as a controller needs them, and the route made of them."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -44,11 +45,11 @@ def _bundle(complete: bool = True) -> SimpleNamespace:
 
 def test_the_route_names_model_segments_plans_and_where_each_tier_is_dialled() -> None:
     found = catalogue()
-    route = make_route(intent(), _bundle(), found, {"mdc": "127.0.0.1:1", "cloud": "127.0.0.1:2"}, 64)
+    route = make_route(intent(), _bundle(), found, {"mdc": ("127.0.0.1:1",), "cloud": ("[::1]:2", "[::1]:3")}, 64)
     assert [(tier.tier, list(tier.addresses)) for tier in route.tiers] == [
         ("edge", []),
         ("mdc", ["127.0.0.1:1"]),
-        ("cloud", ["127.0.0.1:2"]),
+        ("cloud", ["[::1]:2", "[::1]:3"]),
     ]
     assert [(i.name, i.tensor, i.datatype, list(i.shape)) for i in route.model.inputs] == [
         ("x", "x", "FP32", [-1, 65536])
@@ -73,3 +74,35 @@ def test_compression_names_every_tensor_that_may_cross_and_narrows_none() -> Non
 def test_a_bundle_that_lacks_a_segment_is_refused_by_name() -> None:
     with pytest.raises(OperationError, match=catalogue().specs[0].id):
         make_route(intent(), _bundle(complete=False), catalogue(), {}, 1)
+
+
+def test_the_route_says_where_blobs_are_pulled_from_only_where_they_do_not_lie_beside_the_stage() -> None:
+    reference = "oci://registry:5000/tiersplit/net@sha256:" + "0" * 64
+    assert make_route(intent(), _bundle(), catalogue(), {}, 1, reference=reference).bundle == reference
+    assert make_route(intent(), _bundle(), catalogue(), {}, 1).bundle == ""
+
+
+def test_a_head_can_cost_every_plan_from_the_route_alone() -> None:
+    found = catalogue()
+    route = make_route(intent(), _bundle(), found, {}, 1)
+    links = [LinkEstimate(link.believed_bps, 0.003) for link in intent().links]
+    expected = found.costs(links, (1, 1, 1), 1)
+    for plan in route.plans:
+        (cost,) = plan.costs
+        crossing = zip(cost.link_bytes, cost.link_trips, links, strict=True)
+        sent = sum(8 * size / link.bandwidth_bps + trips * link.latency_s for size, trips, link in crossing)
+        assert sum(cost.compute_s) + sent == pytest.approx(expected[plan.digest])
+
+
+def test_the_route_says_what_load_is_measured_against_wherever_a_plan_places_a_segment() -> None:
+    found = catalogue()
+    route = make_route(intent(), _bundle(), found, {}, 1)
+    placed = {(item.segment, item.tier) for plan in route.plans for item in plan.segments}
+    assert {(seen.segment, seen.tier) for seen in route.profiles} == placed
+    for seen in route.profiles:
+        assert seen.seconds == found.profiled_s(seen.tier, seen.segment, seen.batch) > 0
+
+
+def test_segments_that_were_not_measured_have_no_seconds_in_the_route() -> None:
+    found = replace(catalogue(), profiles={})
+    assert not make_route(intent(), _bundle(), found, {}, 1).profiles
