@@ -1,11 +1,10 @@
 """What a manifest asks for, in numbers: the part that means the same on one machine and on a cluster."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 from tiersplit_api.v1alpha1.adaptation import FallbackBehavior, Minimize, RawInput
-from tiersplit_api.v1alpha1.types import PINNED_PLAN, WIRE_ENCODING, SplitDeployment
+from tiersplit_api.v1alpha1.types import BATCHES, PINNED_PLAN, WIRE_ENCODING, SplitDeployment
 from tiersplit_core.adaptation.policy import Mode, Settings
 from tiersplit_core.errors import ManifestError
 from tiersplit_core.planning.problem import Link, Objective, Tier
@@ -83,12 +82,13 @@ class Intent:
         return tuple(tier.name for tier in self.tiers)
 
 
-def intent_of(resource: SplitDeployment, batches_from: str) -> Intent:
+def intent_of(resource: SplitDeployment, batches: tuple[int, ...] | None = None) -> Intent:
     """The intent of a manifest.
 
     Args:
         resource: a checked and completed manifest.
-        batches_from: name of the annotation that lists the batch sizes; batch 1 alone where the manifest lacks it.
+        batches: batch sizes in place of those of the annotation `tiersplit.dev/batches`; batch 1 alone where neither
+            is there, as every further size costs a measurement on every tier.
 
     Raises:
         ManifestError: the manifest asks for something that no controller of this version does; says what they do.
@@ -106,7 +106,7 @@ def intent_of(resource: SplitDeployment, batches_from: str) -> Intent:
         objective=_objective(resource),
         raw_input_stays=spec.raw_input is RawInput.FIRST_TIER_ONLY,
         result_returns=spec.result_tier == spec.tiers[0].name,
-        batches=_batches(annotations, batches_from),
+        batches=batches or batch_sizes(annotations.get(BATCHES, "1"), BATCHES),
         policy=Settings(
             mode=Mode(adaptation.mode.value),
             min_gain=parse_percent(adaptation.min_gain),
@@ -131,11 +131,15 @@ def _objective(resource: SplitDeployment) -> Objective:
     return _OBJECTIVES[goal]
 
 
-def _batches(annotations: Mapping[str, str], name: str) -> tuple[int, ...]:
-    text = annotations.get(name, "1")
+def batch_sizes(text: str, annotation: str) -> tuple[int, ...]:
+    """`1,8,32` as numbers, ascending.
+
+    Raises:
+        ManifestError: it is no such list; `annotation` is where it stands.
+    """
     found = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and 1 <= int(part) <= MAX_BATCH for part in found):
-        path = f"metadata.annotations[{name}]"
+        path = f"metadata.annotations[{annotation}]"
         raise ManifestError(f"{text!r} is no list of batch sizes; write as in 1,8,32 (1 to {MAX_BATCH})", path)
     return tuple(sorted({int(part) for part in found}))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tiersplit_api.v1alpha1.tiers import Tier
 from tiersplit_api.v1alpha1.types import LOCAL_BATCHES, LOCAL_SLOWDOWN, SplitDeployment
-from tiersplit_control.intent import Intent, intent_of
+from tiersplit_control.intent import Intent, batch_sizes, intent_of
 from tiersplit_core.errors import ManifestError
 
 _CPU = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(m?)$")
@@ -39,7 +39,8 @@ def local_settings(resource: SplitDeployment, threads: int) -> LocalSettings:
         ManifestError: the manifest asks for something that the local run cannot do; says what it can.
     """
     tiers, annotations = resource.spec.tiers, resource.metadata.annotations
-    intent = intent_of(resource, LOCAL_BATCHES)
+    own = annotations.get(LOCAL_BATCHES)
+    intent = intent_of(resource, None if own is None else batch_sizes(own, LOCAL_BATCHES))
     given = _slowdowns(annotations.get(LOCAL_SLOWDOWN, ""), [tier.name for tier in tiers])
     slowdowns = {
         tier.name: min(given[tier.name] if tier.name in given else _slowdown(tier, position, threads), MAX_SLOWDOWN)

@@ -13,6 +13,7 @@ from tiersplit_api.v1alpha1.tiers import Link, Tier
 
 GROUP, VERSION, KIND = "tiersplit.dev", "v1alpha1", "SplitDeployment"
 PINNED_PLAN = f"{GROUP}/pinned-plan"
+BATCHES = f"{GROUP}/batches"
 LOCAL_SLOWDOWN = f"{GROUP}/local-slowdown"
 LOCAL_BATCHES = f"{GROUP}/local-batches"
 WIRE_ENCODING = f"{GROUP}/wire-encoding"

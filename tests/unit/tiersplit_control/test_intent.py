@@ -20,7 +20,7 @@ spec:
 
 
 def read(annotations: str = "", extra: str = "") -> Intent:
-    return intent_of(parse_manifest(MANIFEST % annotations + extra), "tiersplit.dev/local-batches")
+    return intent_of(parse_manifest(MANIFEST % annotations + extra))
 
 
 def test_tiers_links_and_policy_are_taken_over() -> None:
@@ -40,7 +40,11 @@ def test_a_link_without_a_declared_bandwidth_is_planned_as_nearly_unlimited() ->
 
 
 def test_batch_sizes_are_sorted_and_unique() -> None:
-    assert read('tiersplit.dev/local-batches: "8, 1,8"').batches == (1, 8)
+    assert read('tiersplit.dev/batches: "8, 1,8"').batches == (1, 8)
+
+
+def test_what_is_for_one_machine_alone_is_not_asked_of_a_cluster() -> None:
+    assert read("tiersplit.dev/local-batches: '8'").batches == (1,)
 
 
 def test_activations_travel_as_they_are_unless_compression_is_asked_for() -> None:
@@ -61,8 +65,8 @@ def test_a_result_that_is_not_needed_at_the_first_tier_has_no_way_back() -> None
     [
         ("", "  objective: {minimize: EdgeMemory}\n", "spec.objective", "Throughput"),
         ("", "  objective: {maximize: Accuracy, maxLatencyMilliseconds: 9}\n", "spec.objective", "Latency"),
-        ('tiersplit.dev/local-batches: "0"', "", "local-batches", "1,8,32"),
-        ('tiersplit.dev/local-batches: "many"', "", "local-batches", "1,8,32"),
+        ('tiersplit.dev/batches: "0"', "", "annotations[tiersplit.dev/batches]", "1,8,32"),
+        ('tiersplit.dev/batches: "many"', "", "annotations[tiersplit.dev/batches]", "1,8,32"),
         ("tiersplit.dev/wire-encoding: jpeg", "", "wire-encoding", "raw, zstd, lz4"),
     ],
 )
@@ -76,4 +80,4 @@ def test_what_cannot_be_done_is_refused_with_what_can(annotations: str, extra: s
 def test_a_single_tier_is_no_split() -> None:
     text = (MANIFEST % "").replace(", {name: mdc}, {name: cloud}", "").split("  links:")[0]
     with pytest.raises(ManifestError, match="second one"):
-        intent_of(parse_manifest(text), "tiersplit.dev/local-batches")
+        intent_of(parse_manifest(text))

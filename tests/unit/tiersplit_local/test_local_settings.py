@@ -33,16 +33,32 @@ def test_the_annotation_overrides_the_cpu_limit() -> None:
 
 
 @pytest.mark.parametrize(
+    ("annotations", "batches"),
+    [
+        ("", (1,)),
+        ("tiersplit.dev/batches: '1,4'", (1, 4)),
+        ("tiersplit.dev/local-batches: '2'", (2,)),
+        ("tiersplit.dev/batches: '1,4', tiersplit.dev/local-batches: '2'", (2,)),
+    ],
+)
+def test_batch_sizes_are_those_of_every_controller_unless_this_machine_has_its_own(
+    annotations: str, batches: tuple[int, ...]
+) -> None:
+    assert read(annotations).intent.batches == batches
+
+
+@pytest.mark.parametrize(
     ("annotation", "hint"),
     [
         ('tiersplit.dev/local-slowdown: "moon=2"', "edge=8"),
         ('tiersplit.dev/local-slowdown: "edge=0.5"', "1 to 1000"),
+        ("tiersplit.dev/local-batches: many", "1,8,32"),
     ],
 )
 def test_what_cannot_be_done_here_is_refused_with_what_can(annotation: str, hint: str) -> None:
     with pytest.raises(ManifestError) as caught:
         read(annotation)
-    assert "local-slowdown" in caught.value.path
+    assert annotation.partition(":")[0] in caught.value.path
     assert hint in caught.value.reason
 
 
