@@ -17,10 +17,6 @@ from tiersplit_core.cost.arrays import Floats, Ints, ProblemArrays
 Expression = tuple[dict[int, float], float]
 """Coefficient per column, and a constant."""
 
-_ROW_BITS = 20
-"""Limits of more bits are scaled to this many, so that the solver's absolute tolerance of 1e-6 stays below half a byte
-up to 500 GB. It is a power of two: whole bytes stay exact, and a placement that fits to the byte fits the row."""
-
 
 class MilpStatus(IntEnum):
     """How HiGHS ended; the numbers are scipy's."""
@@ -144,10 +140,12 @@ class MilpModel:
                 self._add_memory_row(self._weights(tier, limit), limit)
 
     def _rule_out(self) -> None:
-        """Demand that no layer runs, and no value crosses, where that alone takes longer than is sought."""
+        """Demand that no layer runs, and nothing crosses, where that alone takes longer than is sought."""
         for layer, tier in np.argwhere(self.arrays.seconds > self.upper_s).tolist():
             self.add_row(self.on(layer, tier), 0.0)
         for link in range(self._links):
+            if self.arrays.latency_s[link] > self.upper_s:
+                self.add_row(({self._first_used + link: 1.0, self._first_back + link: 1.0}, 0.0), 0.0)
             send_s = 8.0 * self.arrays.value_bytes / self.arrays.bandwidth_bps[link]
             for value in np.flatnonzero(send_s > self.upper_s).tolist():
                 self.add_row(self.crosses(value, link), 0.0)
@@ -157,8 +155,13 @@ class MilpModel:
         return total((self.on(v, tier), size) for v, size in enumerate(sizes) if size)
 
     def _add_memory_row(self, expression: Expression, limit: int) -> None:
-        """Demand `expression <= limit` of whole bytes; half a byte more keeps exact fits clear of tolerances."""
-        scale = 2.0 ** min(_ROW_BITS - limit.bit_length(), 0)
+        """Demand `expression <= limit` of whole bytes, scaled to about 1.
+
+        HiGHS takes what is 1e-6 from a whole number for whole. Scaled higher, rows would refuse it once it is rounded,
+        and HiGHS then drops all placements near it unseen. Placements that pass by less than a tolerance are forbidden
+        one by one instead. A power of two and half a byte more keep what fits to the byte.
+        """
+        scale = 2.0 ** -limit.bit_length()
         self.add_row(add(({}, 0.0), expression, scale), (limit + 0.5) * scale)
 
     def add_working_set(self, tier: int, layer: int) -> None:
@@ -222,7 +225,7 @@ class MilpModel:
     def _upper(self) -> Floats:
         upper = np.ones(self.columns)
         if self.arrays.throughput:
-            upper[self._first_back + self._links] = self.upper_s * self.scale
+            upper[self._first_back + self._links] = np.inf
         forced = np.repeat(self.arrays.forced_first, self._links)
         upper[: self._first_shared][forced] = 0.0
         return upper
