@@ -1,0 +1,3 @@
+module tiersplit.dev/tests/cluster/tools/pause
+
+go 1.26
