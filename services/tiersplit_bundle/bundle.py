@@ -1,7 +1,7 @@
 """Reading a bundle: nothing is believed before its digest was checked."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,12 +58,14 @@ class Bundle:
         root: the layout's directory.
         digest: of the manifest; changes when blobs are added.
         base: of the manifest that import wrote; stays when blobs are added.
+        complete: whether all blobs must be there; else those that are not asked for may lie elsewhere.
     """
 
-    def __init__(self, root: Path, digest: str, manifest: Mapping[str, Any]) -> None:
+    def __init__(self, root: Path, digest: str, manifest: Mapping[str, Any], complete: bool = True) -> None:
         self.root = root
         self.digest = digest
         self.manifest = manifest
+        self.complete = complete
         self.base: str = manifest.get("annotations", {}).get(media.BASE, digest)
         self.layers = parse_descriptors(manifest.get("layers"), "manifest.layers")
         self._config = parse_descriptor(manifest.get("config"), "manifest.config")
@@ -72,8 +74,12 @@ class Bundle:
         self._check()
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
+    def open(cls, path: str | Path, complete: bool = True) -> Self:
         """The bundle that lies at `path`.
+
+        Args:
+            path: its directory.
+            complete: whether all blobs must be there; a stage pulls only those that it needs.
 
         Raises:
             BundleError: layout, index, manifest or a blob's presence, size or media type is not a bundle's; the
@@ -86,7 +92,7 @@ class Bundle:
             raise BundleError("expected imageLayoutVersion 1.0.0", "oci-layout")
         entry = _only_manifest(read_document(root / "index.json", "index.json"))
         data = _read_checked(root, entry, MAX_DOCUMENT_BYTES)
-        return cls(root, entry.digest, parse_document(data, entry.digest))
+        return cls(root, entry.digest, parse_document(data, entry.digest), complete)
 
     @property
     def name(self) -> str:
@@ -131,6 +137,22 @@ class Bundle:
             self.blob_path(digest)
         return self.blob_path(segment.digest)
 
+    def needed_by(self, segments: Iterable[str]) -> frozenset[str]:
+        """Digests of what a stage needs that runs the segments of these names: graph, golden pair, files and weights.
+
+        Raises:
+            BundleError: the bundle has no such segment.
+        """
+        known = {segment.id: segment for segment in self.segments}
+        found = {self.graph_digest, self._only(media.GOLDEN).digest}
+        for name in segments:
+            if name not in known:
+                raise BundleError(
+                    f"the bundle has no segment {name!r}; cut it with `tiersplit materialise`", "segments"
+                )
+            found.update((known[name].digest, *known[name].weights))
+        return frozenset(found)
+
     def read(self, digest: str) -> bytes:
         """A blob's bytes, verified.
 
@@ -145,6 +167,7 @@ class Bundle:
         path = blob_file(self.root, digest)
         with self._lock:
             if digest not in self._verified:
+                _check_size(self.root, entry)
                 if file_digest(path) != digest:
                     raise _damaged(entry)
                 self._verified.add(digest)
@@ -201,7 +224,7 @@ class Bundle:
         for entry in self.layers:
             if entry.media_type not in media.LAYERS:
                 raise BundleError(f"{entry.media_type!r} is no media type of a bundle", entry.digest)
-        for entry in (self._config, *self.layers):
+        for entry in (self._config, *self.layers) if self.complete else ():
             _check_size(self.root, entry)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 from tiersplit_bundle import media
 from tiersplit_bundle.bundle import Bundle
 from tiersplit_bundle.layout import Descriptor, blob_file, canonical_json, digest_of
+from tiersplit_bundle.manifest import extended, manifest_of
 from tiersplit_core.errors import BundleError
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -29,6 +30,11 @@ class Blob:
     def digest(self) -> str:
         """The digest under which the bundle will hold it."""
         return digest_of(self.data)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """Its entry in a manifest."""
+        return Descriptor(self.media_type, self.digest, len(self.data), dict(self.annotations))
 
 
 class BundleWriter:
@@ -72,14 +78,13 @@ class BundleWriter:
     def add(self, blob: Blob) -> str:
         """Add a layer; equal bytes are stored once. Returns its digest."""
         digest = _store(self._work, blob.data)
-        entry = Descriptor(blob.media_type, digest, len(blob.data), dict(blob.annotations))
-        self._entries.setdefault((blob.media_type, digest), entry)
+        self._entries.setdefault((blob.media_type, digest), blob.descriptor)
         return digest
 
     def _finish(self) -> None:
         config = canonical_json(self._config)
         entry = Descriptor(media.CONFIG, _store(self._work, config), len(config))
-        self.digest = _write_index(self._work, _manifest(entry, self._entries.values(), {}))
+        self.digest = write_index(self._work, canonical_json(manifest_of(entry, self._entries.values())))
         if not self.target.exists() or not any(self.target.iterdir()):
             self._work.chmod(0o755)
             self._work.replace(self.target)
@@ -100,31 +105,16 @@ def extend(bundle: Bundle, blobs: Sequence[Blob], replace: bool = False) -> Bund
     Returns:
         The bundle as it is now.
     """
-    dropped = {blob.media_type for blob in blobs} - {media.WEIGHTS} if replace else set()
-    entries = {(e.media_type, e.digest): e for e in bundle.layers if e.media_type not in dropped}
     for blob in blobs:
-        digest = _store(bundle.root, blob.data)
-        entries[blob.media_type, digest] = Descriptor(blob.media_type, digest, len(blob.data), dict(blob.annotations))
-    config = bundle.manifest["config"]
-    manifest = {**_manifest(None, entries.values(), {media.BASE: bundle.base}), "config": config}
-    _write_index(bundle.root, manifest)
-    return Bundle.open(bundle.root)
+        _store(bundle.root, blob.data)
+    manifest = extended(bundle.manifest, bundle.digest, [blob.descriptor for blob in blobs], replace)
+    write_index(bundle.root, canonical_json(manifest))
+    return Bundle.open(bundle.root, complete=bundle.complete)
 
 
-def _manifest(config: Descriptor | None, entries: Any, annotations: Mapping[str, str]) -> dict[str, Any]:
-    value: dict[str, Any] = {
-        "schemaVersion": 2,
-        "mediaType": media.IMAGE_MANIFEST,
-        "artifactType": media.ARTIFACT,
-        "layers": [entry.to_json() for entry in entries],
-    }
-    if config is not None:
-        value["config"] = config.to_json()
-    return {**value, "annotations": dict(annotations)} if annotations else value
-
-
-def _write_index(root: Path, manifest: Mapping[str, Any]) -> str:
-    data = canonical_json(manifest)
+def write_index(root: Path, data: bytes) -> str:
+    """Make a manifest the layout's one, in one replacement; the blobs that it lists should be there. Its digest."""
+    (root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
     digest = _store(root, data)
     entry = {**Descriptor(media.IMAGE_MANIFEST, digest, len(data)).to_json(), "artifactType": media.ARTIFACT}
     index = {"schemaVersion": 2, "mediaType": media.IMAGE_INDEX, "manifests": [entry]}

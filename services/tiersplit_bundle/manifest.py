@@ -1,0 +1,51 @@
+"""The manifest of a bundle, as a document: how it is written and extended, on disk and in a registry alike."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tiersplit_bundle import media
+from tiersplit_bundle.layout import Descriptor, parse_descriptors
+
+EMPTY = Descriptor(
+    "application/vnd.oci.empty.v1+json", "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", 2
+)
+"""The configuration of an artifact that has none: `{}`, as the OCI image specification gives it."""
+
+
+def manifest_of(
+    config: Descriptor,
+    layers: Iterable[Descriptor],
+    artifact_type: str = media.ARTIFACT,
+    annotations: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """A manifest as the OCI image specification writes it."""
+    value: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": media.IMAGE_MANIFEST,
+        "artifactType": artifact_type,
+        "config": config.to_json(),
+        "layers": [entry.to_json() for entry in layers],
+    }
+    return {**value, "annotations": dict(annotations)} if annotations else value
+
+
+def extended(manifest: Mapping[str, Any], digest: str, added: Sequence[Descriptor], replace: bool) -> dict[str, Any]:
+    """The manifest of a bundle with more layers.
+
+    Args:
+        manifest: as it is.
+        digest: of it; becomes the base where it is the one that import wrote.
+        added: the layers; those that it lists already stand once.
+        replace: whether listed layers of the same media types (weights excepted) are dropped.
+
+    Raises:
+        BundleError: its layers are malformed.
+    """
+    dropped = {entry.media_type for entry in added} - {media.WEIGHTS} if replace else set()
+    layers = parse_descriptors(manifest.get("layers"), "manifest.layers")
+    entries = {(entry.media_type, entry.digest): entry for entry in layers if entry.media_type not in dropped}
+    entries |= {(entry.media_type, entry.digest): entry for entry in added}
+    annotations = dict(manifest.get("annotations", {}))
+    annotations.setdefault(media.BASE, digest)
+    kept = {key: value for key, value in manifest.items() if key not in {"layers", "annotations"}}
+    return {**kept, "layers": [entry.to_json() for entry in entries.values()], "annotations": annotations}
