@@ -43,14 +43,19 @@ class Context:
 
     def labels(self, tier: str = "", step: str = "") -> dict[str, str]:
         """Labels of a child, of a tier's child, or of a Job."""
-        labels = {
-            "app.kubernetes.io/name": "tiersplit-job" if step else "tiersplit-stage",
-            "app.kubernetes.io/part-of": MANAGER,
-            MANAGED_BY: MANAGER,
-            "app.kubernetes.io/instance": self.name,
-            DEPLOYMENT_LABEL: self.name,
-        }
-        return labels | ({TIER_LABEL: tier} if tier else {}) | ({STEP_LABEL: step} if step else {})
+        return labels_of(self.name, tier, step)
+
+
+def labels_of(name: str, tier: str = "", step: str = "") -> dict[str, str]:
+    """The labels of a child of the resource called `name`."""
+    labels = {
+        "app.kubernetes.io/name": "tiersplit-job" if step else "tiersplit-stage",
+        "app.kubernetes.io/part-of": MANAGER,
+        MANAGED_BY: MANAGER,
+        "app.kubernetes.io/instance": name,
+        DEPLOYMENT_LABEL: name,
+    }
+    return labels | ({TIER_LABEL: tier} if tier else {}) | ({STEP_LABEL: step} if step else {})
 
 
 @dataclass(frozen=True, slots=True)
