@@ -78,5 +78,9 @@ class ExhaustedError(OperationError):
     """A bounded queue is full; becomes RESOURCE_EXHAUSTED."""
 
 
+class ConflictError(OperationError):
+    """Someone else changed or made the object meanwhile: read it again, then decide again."""
+
+
 class DeadlineError(OperationError):
     """The time that the caller gave is over; becomes DEADLINE_EXCEEDED."""

@@ -22,8 +22,7 @@ class RegistrySettings:
         prefix: `HOST[:PORT]/PATH` under which every model has a repository.
         plain_http: talk to it without TLS.
         ca_pem: certificates that it is trusted by; empty: those of the system.
-        secret: name of a Secret of type dockerconfigjson in the resource's namespace, mounted into Jobs and pods; empty:
-            no credentials.
+        secret: name of a dockerconfigjson Secret in the resource's namespace, mounted into Jobs and pods; empty: none.
     """
 
     prefix: str
