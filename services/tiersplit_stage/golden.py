@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from tiersplit_core.errors import BundleError, OperationError
 from tiersplit_stage.plans import StagePlan
-from tiersplit_stage.pool import BlobStore
+from tiersplit_stage.pool import Blobs
 from tiersplit_wire.v1 import route_pb2 as pb
 
 _TOLERANCE = ((32, 1e-3), (16, 2e-2), (8, 0.3), (0, 1.0))
@@ -29,7 +29,7 @@ class Golden:
         BundleError: a blob is missing, damaged, or lacks an input or output of the model.
     """
 
-    def __init__(self, store: BlobStore, blobs: Iterable[str], model: pb.Model) -> None:
+    def __init__(self, store: Blobs, blobs: Iterable[str], model: pb.Model) -> None:
         found: dict[str, NDArray[Any]] = {}
         for digest in blobs:
             found.update(_load(store, digest))
@@ -63,7 +63,7 @@ class Golden:
                 )
 
 
-def _load(store: BlobStore, digest: str) -> dict[str, NDArray[Any]]:
+def _load(store: Blobs, digest: str) -> dict[str, NDArray[Any]]:
     try:
         return load_file(store.path(digest))
     except SafetensorError as error:

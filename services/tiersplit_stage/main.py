@@ -3,30 +3,40 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import secrets
 import signal
 import sys
+from collections.abc import Coroutine, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import uvloop
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from tiersplit_bundle.access import registry_access
+from tiersplit_core.errors import InputError, TiersplitError
+from tiersplit_stage.cache import BlobCache
 from tiersplit_stage.emulation import Emulation
+from tiersplit_stage.following import Controller, RouteFile, follow
 from tiersplit_stage.head import Head
+from tiersplit_stage.health import Health
 from tiersplit_stage.inference import InferenceServicer
+from tiersplit_stage.loading import Loading
 from tiersplit_stage.metrics import StageMetrics
 from tiersplit_stage.options import Options, parse
 from tiersplit_stage.pipeline import Pipeline
-from tiersplit_stage.pool import BlobStore, SegmentPool
-from tiersplit_stage.reporting import Reporter, follow
+from tiersplit_stage.pool import Blobs, BlobStore, SegmentPool
+from tiersplit_stage.reporting import Reporter
 from tiersplit_stage.routing import Router
 from tiersplit_stage.servicer import SERVICE, ActivationsServicer
 from tiersplit_stage.worker import Worker
-from tiersplit_wire.connection import make_server
+from tiersplit_wire.connection import bind, make_server
+from tiersplit_wire.tls import TlsDirectory
 from tiersplit_wire.v1 import inference_pb2_grpc as inference_rpc
 from tiersplit_wire.v1 import route_pb2 as pb
 
@@ -39,45 +49,56 @@ class Stage:
 
     Args:
         options: what it was started with.
+
+    Raises:
+        InputError: the certificates or the cache cannot be used.
     """
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self._metrics = StageMetrics()
-        self._instance = f"{options.tier}-{os.getpid()}-{secrets.token_hex(4)}"
-        store = BlobStore(options.bundle)
+        self._tls = TlsDirectory(options.tls_dir) if options.tls_dir else None
+        # A restarted container has its pod's name again, and its neighbours must notice all the same.
+        self._process_name = f"{options.instance or options.tier}-{os.getpid()}-{secrets.token_hex(4)}"
+        store = _blobs(options)
         pool = SegmentPool(store, options.threads)
+        self._loading = Loading(store, pool)
         worker = Worker(options.queue)
         self._pipeline = Pipeline(options.tier, pool, worker, Emulation(options.slowdown), self._metrics)
-        self._servicer = ActivationsServicer(self._pipeline, self._metrics, self._instance, options.max_in_flight)
+        self._servicer = ActivationsServicer(self._pipeline, self._metrics, self._process_name, options.max_in_flight)
         state = options.state_dir / f"{options.deployment}-{options.tier}.route" if options.state_dir else None
         self._router = Router(
-            options.deployment, options.tier, store, pool, self._pipeline, self._servicer, self._report_soon, state
+            options.deployment, options.tier, self._loading, self._pipeline, self._servicer, self._report_soon, state
         )
-        self._health = health.aio.HealthServicer()
+        self._health = Health(
+            (SERVICE, *((_INFERENCE,) if options.serve else ())),
+            lambda: worker.running_s < options.stuck_s,
+            self._is_ready,
+        )
         self._reporter: Reporter | None = None
         self._inference: InferenceServicer | None = None
         self._servers: list[grpc.aio.Server] = []
+        self._probed: grpc.aio.Server | None = None
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain."""
         address = await self._open_activations()
         client_address = await self._open_inference() if self._options.serve else ""
+        health_address = await self._open_health() if self._options.health else ""
         metrics_address = self._metrics.serve(self._options.metrics) if self._options.metrics else ""
         self._watch_gauges()
-        identity = pb.StageReport(
-            deployment=self._options.deployment,
-            tier=self._options.tier,
-            instance=self._instance,
-            address=address,
-            client_address=client_address,
+        self._reporter = Reporter(
+            self._identity(address, client_address), self._router, self._pipeline, self._router.head
         )
-        self._reporter = Reporter(identity, self._router, self._pipeline, self._router.head)
-        tasks = [asyncio.ensure_future(self._router.run())]
-        if self._options.controller:
-            tasks.append(asyncio.ensure_future(follow(self._options.controller, self._reporter, self._router)))
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
-        self._announce({"address": address, "client_address": client_address, "metrics_address": metrics_address})
+        tasks = [asyncio.ensure_future(work) for work in self._work(self._reporter)]
+        self._announce(
+            {
+                "address": address,
+                "client_address": client_address,
+                "health_address": health_address,
+                "metrics_address": metrics_address,
+            }
+        )
         await self._stopped(tasks)
         await self._drain()
         for task in tasks:
@@ -85,30 +106,66 @@ class Stage:
         await self._router.close()
         self._pipeline.worker.close()
 
+    def _work(self, reporter: Reporter) -> Iterator[Coroutine[Any, Any, None]]:
+        """What goes on in the background for as long as the stage lives."""
+        options, router = self._options, self._router
+        yield from (router.run(), router.tend(), self._loading.run(), self._health.run())
+        if options.route_file is not None:
+            yield RouteFile(options.route_file, router.offer).follow()
+        if options.controller:
+            controller = Controller(options.controller, options.controller_ca, options.token_file)
+            yield follow(controller, reporter, router.offer)
+
+    def _identity(self, address: str, client_address: str) -> pb.StageReport:
+        options = self._options
+        host = options.advertise.rpartition(":")[0]
+        return pb.StageReport(
+            deployment=options.deployment,
+            namespace=options.namespace,
+            tier=options.tier,
+            instance=options.instance or self._process_name,
+            node=options.node,
+            address=options.advertise or address,
+            client_address=f"{host}:{client_address.rpartition(':')[2]}" if host and client_address else client_address,
+        )
+
     async def _open_activations(self) -> str:
         server = make_server()
         server.add_generic_rpc_handlers((self._servicer.handlers(),))
-        return await self._start(server, self._options.listen, SERVICE)
+        credentials = self._tls.server_credentials(mutual=True) if self._tls else None
+        return await self._start(server, self._options.listen, SERVICE, credentials)
 
     async def _open_inference(self) -> str:
         head = Head(self._pipeline, self._metrics, self._options.max_in_flight, self._report_soon)
         self._inference = InferenceServicer(head, self._metrics, self._options.deployment, version("tiersplit"))
         self._router.head, self._router.inference = head, self._inference
-        server = make_server()
+        server = make_server(self._options.connection_age_s)
         inference_rpc.add_GRPCInferenceServiceServicer_to_server(self._inference, server)  # type: ignore[no-untyped-call]
-        return await self._start(server, self._options.serve, _INFERENCE)
+        credentials = self._tls.server_credentials(mutual=False) if self._tls else None
+        return await self._start(server, self._options.serve, _INFERENCE, credentials)
 
-    async def _start(self, server: grpc.aio.Server, listen: str, service: str) -> str:
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+    async def _open_health(self) -> str:
+        """The kubelet's probes know no TLS, so they have a port of their own."""
+        self._probed = make_server()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._probed)
+        address = bind(self._probed, self._options.health)
+        await self._probed.start()
+        return address
+
+    async def _start(
+        self, server: grpc.aio.Server, listen: str, service: str, credentials: grpc.ServerCredentials | None
+    ) -> str:
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         reflection.enable_server_reflection((service, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-        port = server.add_insecure_port(listen)
+        address = bind(server, listen, credentials)
         await server.start()
         self._servers.append(server)
-        return f"{listen.rpartition(':')[0]}:{port}"
+        return address
 
-    async def _set_health(self, status: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
-        for service in ("", SERVICE, *((_INFERENCE,) if self._options.serve else ())):
-            await self._health.set(service, status)
+    def _is_ready(self) -> bool:
+        """Whether this stage should get requests: a head answers them, any other holds its part of a plan."""
+        head = self._router.head
+        return self._router.ready and (head is None or head.ready)
 
     async def _stopped(self, tasks: "list[asyncio.Task[None]]") -> None:
         """Wait for a signal, or for a background task that died: that ends the process with its error."""
@@ -126,7 +183,7 @@ class Stage:
         """
         if self._inference is not None:
             self._inference.draining = True
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._health.leave()
         self._servicer.farewell()
         await asyncio.sleep(self._options.drain_wait_s)
         # New requests are refused from here on; those in flight have their time. Streams between stages never end by
@@ -137,6 +194,8 @@ class Stage:
         with contextlib.suppress(TimeoutError):
             await self._servicer.flush(_STOP_GRACE_S)
         await activations.stop(_STOP_GRACE_S / 4)
+        if self._probed is not None:
+            await self._probed.stop(0)
 
     def _report_soon(self) -> None:
         if self._reporter is not None:
@@ -148,9 +207,11 @@ class Stage:
         watch("tiersplit_queue_depth", "Requests that wait or compute.", lambda: pipeline.worker.depth)
         watch("tiersplit_late_answers", "Answers after the fact.", lambda: pipeline.link.late if pipeline.link else 0)
         self._metrics.watch_link(lambda: pipeline.link)
+        if self._tls is not None:
+            watch("tiersplit_tls_expiry_seconds", "Until the certificate in use expires.", self._tls.expires_in_s)
 
     def _announce(self, addresses: dict[str, str]) -> None:
-        text = json.dumps({**addresses, "pid": os.getpid(), "instance": self._instance})
+        text = json.dumps({**addresses, "pid": os.getpid(), "instance": self._process_name})
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
         if self._options.ready_file is not None:
@@ -159,6 +220,21 @@ class Stage:
             partial.replace(self._options.ready_file)
 
 
+def _blobs(options: Options) -> Blobs:
+    """Where blobs come from."""
+    if options.bundle_cache is None:
+        assert options.bundle is not None  # noqa: S101 - `parse` has seen to it
+        return BlobStore(options.bundle)
+    access = registry_access(options.registry_plain_http, options.registry_ca)
+    return BlobCache(options.bundle_cache, options.cache_limit_bytes, access)
+
+
 def main(arguments: list[str]) -> None:
-    """Run a stage with these command line arguments."""
-    uvloop.run(Stage(parse(arguments)).run())
+    """Run a stage with these command line arguments; exits with code 2 where they cannot be used, 1 where it failed."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        uvloop.run(Stage(parse(arguments)).run())
+    except TiersplitError as error:
+        sys.stderr.write(f"tiersplit_stage: {error}\n")
+        raise SystemExit(2 if isinstance(error, InputError) else 1) from error

@@ -2,9 +2,9 @@
 
 import gc
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -16,8 +16,36 @@ from tiersplit_stage.plans import SegmentInfo
 from tiersplit_stage.sessions import bound_heap, open_session, relax_heap, release_unused, trim_heap
 
 
+class Blobs(Protocol):
+    """Blobs by digest, wherever they come from."""
+
+    @property
+    def progress(self) -> str:
+        """What is on its way; empty where nothing is."""
+        ...
+
+    def follow(self, bundle: str, needed: Collection[str]) -> None:
+        """A route came: blobs come from `bundle`, and `needed` are asked for."""
+        ...
+
+    def path(self, digest: str) -> Path:
+        """Where the blob lies, once its bytes are what its digest says; may take long.
+
+        Raises:
+            BundleError: the blob is missing, damaged, or `digest` is none.
+            OperationError: it cannot be had at the moment.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop what is on its way."""
+        ...
+
+
 class BlobStore:
-    """The blobs of a bundle by digest, each verified when it is first used."""
+    """The blobs of a bundle on this machine by digest, each verified when it is first used."""
+
+    progress = ""
 
     def __init__(self, bundle: Path) -> None:
         self._bundle = bundle
@@ -37,11 +65,17 @@ class BlobStore:
             self._verified[digest] = stamp
         return path
 
+    def follow(self, bundle: str, needed: Collection[str]) -> None:
+        """Nothing to do: all blobs lie here."""
+
+    def close(self) -> None:
+        """Nothing to do: nothing is on its way."""
+
 
 class SegmentPool:
     """Loaded segments by the digest of their blob; safe to load in one thread while another runs."""
 
-    def __init__(self, store: BlobStore, threads: int) -> None:
+    def __init__(self, store: Blobs, threads: int) -> None:
         self._store = store
         self._threads = threads
         self._sessions: dict[str, ort.InferenceSession] = {}

@@ -1,22 +1,14 @@
-"""The stream to the controller: routes come, reports go; without it the stage serves on with the last route."""
+"""What a stage tells its controller."""
 
 import asyncio
 import statistics
 
-import grpc
-import grpc.aio
 import psutil
 
 from tiersplit_stage.head import Head
 from tiersplit_stage.pipeline import Pipeline
 from tiersplit_stage.routing import Router
-from tiersplit_wire.connection import open_channel
 from tiersplit_wire.v1 import route_pb2 as pb
-from tiersplit_wire.v1 import route_pb2_grpc as rpc
-
-_PERIOD_S = 0.5
-_SHORTEST_S = 0.02
-_BACKOFF_S = (0.2, 2.0)
 
 
 class Reporter:
@@ -39,6 +31,7 @@ class Reporter:
         report = pb.StageReport()
         report.CopyFrom(self._identity)
         report.epoch, report.problem = self._router.epoch, self._router.problem
+        report.progress = self._router.progress
         report.resident.extend(self._router.resident)
         report.resident_bytes = self._process.memory_info().rss
         report.in_flight = self._pipeline.in_flight.total()
@@ -79,35 +72,3 @@ def _add_head(report: pb.StageReport, head: Head) -> None:
         served.recent, served.recent_s = 0, 0.0
     if head.problems and not report.problem:
         report.problem = next(iter(head.problems.values()))
-
-
-async def follow(controller: str, reporter: Reporter, router: Router) -> None:
-    """Keep a stream to the controller at `HOST:PORT` open, for ever."""
-    backoff = _BACKOFF_S[0]
-    while True:
-        try:
-            async with open_channel(controller) as channel:
-                call = rpc.RoutesStub(channel).Watch(wait_for_ready=True)  # type: ignore[no-untyped-call]
-                writer = asyncio.ensure_future(_write(call, reporter))
-                try:
-                    while (route := await call.read()) is not grpc.aio.EOF:
-                        backoff = _BACKOFF_S[0]
-                        router.offer(route)
-                finally:
-                    writer.cancel()
-                    call.cancel()
-        except (grpc.RpcError, asyncio.InvalidStateError, OSError):
-            pass  # the controller is away; the last route stands
-        await asyncio.sleep(backoff)
-        backoff = min(2 * backoff, _BACKOFF_S[1])
-
-
-async def _write(call: grpc.aio.StreamStreamCall, reporter: Reporter) -> None:
-    while True:
-        reporter.changed.clear()
-        await call.write(reporter.report())
-        await asyncio.sleep(_SHORTEST_S)
-        try:
-            await asyncio.wait_for(reporter.changed.wait(), _PERIOD_S)
-        except TimeoutError:
-            continue

@@ -1,24 +1,21 @@
-"""Takes routes: compiles their plans, loads what is missing, drops what nothing needs any more."""
+"""Takes routes: compiles their plans, says what must be resident, drops what nothing needs any more."""
 
 import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
 from tiersplit_core.errors import InputError, TiersplitError
-from tiersplit_stage.golden import Golden
 from tiersplit_stage.link import Link
+from tiersplit_stage.loading import Loading, Wanted
 from tiersplit_stage.pipeline import Pipeline
 from tiersplit_stage.plans import StagePlan, compile_plans
-from tiersplit_stage.pool import BlobStore, SegmentPool
 from tiersplit_stage.servicer import ActivationsServicer
-from tiersplit_stage.sessions import trim_heap
 from tiersplit_wire.v1 import route_pb2 as pb
 
 if TYPE_CHECKING:
@@ -35,8 +32,7 @@ class Router:
     Args:
         deployment: whose routes are taken.
         tier: this stage's tier.
-        store: the bundle's blobs.
-        pool: where segments are loaded.
+        loading: makes segments resident.
         pipeline: gets the link to the next tier.
         servicer: gets the plans.
         state: file that keeps the last route for a start without controller; None: none is kept.
@@ -47,25 +43,24 @@ class Router:
         self,
         deployment: str,
         tier: str,
-        store: BlobStore,
-        pool: SegmentPool,
+        loading: Loading,
         pipeline: Pipeline,
         servicer: ActivationsServicer,
         changed: Callable[[], None],
         state: Path | None,
     ) -> None:
         self.route: pb.Route | None = None
-        self.problem = ""
+        self.refusal = ""
         self.head: Head | None = None
         self.inference: InferenceServicer | None = None
-        self._deployment, self._tier, self._store, self._pool = deployment, tier, store, pool
+        self._deployment, self._tier, self._loading = deployment, tier, loading
         self._pipeline, self._servicer, self._changed, self._state = pipeline, servicer, changed, state
         self._offered: pb.Route | None = None
         self._news = asyncio.Event()
-        self._loader = ThreadPoolExecutor(1, "load")
         self._retired: dict[str, float] = {}
         self._verifying: asyncio.Task[None] | None = None
         self._instances: frozenset[str] = frozenset()
+        loading.changed = self._progressed
 
     @property
     def epoch(self) -> int:
@@ -73,67 +68,80 @@ class Router:
         return self.route.epoch if self.route else 0
 
     @property
+    def problem(self) -> str:
+        """Why the newest route cannot be taken, or not wholly; empty: all is well."""
+        return self.refusal or self._loading.problem
+
+    @property
+    def progress(self) -> str:
+        """What is being made resident; empty: nothing."""
+        return self._loading.progress
+
+    @property
     def resident(self) -> list[str]:
         """Ids of the route's segments that are loaded here."""
-        return [seg.id for seg in self.route.segments if seg.blob in self._pool.loaded] if self.route else []
+        loaded = self._pipeline.pool.loaded
+        return [seg.id for seg in self.route.segments if seg.blob in loaded] if self.route else []
+
+    @property
+    def ready(self) -> bool:
+        """Whether a route was taken and this tier holds its part of at least one plan that needs it."""
+        loaded = self._pipeline.pool.loaded
+        parts = [{segment.blob for segment in plan.own_segments} for plan in self._servicer.plans.values()]
+        needing = [part for part in parts if part] or parts
+        return self.route is not None and any(part <= loaded for part in needing)
 
     def offer(self, route: pb.Route) -> None:
         """A route came; an older one than was taken or offered is refused."""
         newest = max(self.epoch, self._offered.epoch if self._offered else 0)
         if route.deployment != self._deployment:
-            self.problem = f"the route is for {route.deployment!r}, this stage belongs to {self._deployment!r}"
+            self.refusal = f"the route is for {route.deployment!r}, this stage belongs to {self._deployment!r}"
             self._changed()
         elif route.epoch > newest:
             self._offered = route
             self._news.set()
 
     async def run(self) -> None:
-        """Apply offered routes, and drop what nothing needs, for ever."""
+        """Apply offered routes for ever."""
         self._recall()
         while True:
-            try:
-                await asyncio.wait_for(self._news.wait(), _SWEEP_S)
-            except TimeoutError:
-                await self._sweep()
-                self._watch_peers()
-                continue
+            await self._news.wait()
             self._news.clear()
             if self._offered is not None:
                 await self._apply(self._offered)
 
+    async def tend(self) -> None:
+        """Drop what nothing needs, and look who is behind, for ever; apart from `run`: a route must not wait for it."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            await self._sweep()
+            self._watch_peers()
+
     async def _apply(self, route: pb.Route) -> None:
         try:
             plans = compile_plans(route, self._tier)
-            golden = self._golden(route)
         except TiersplitError as error:
             self._offered = None
-            self.problem = str(error)
+            self.refusal = str(error)
             self._changed()
             return
         now = time.monotonic()
         current = {plan.key: plan for plan in plans.values()}
         retired = {key: self._retired.get(key, now) for key in self._servicer.plans if key not in current}
         self._retired, self._servicer.plans = retired, {**self._servicer.plans, **current}
-        self.route, self.problem, self._offered = route, "", None
+        self.route, self.refusal, self._offered = route, "", None
         self._remember(route)
+        self._loading.want(self._wanted(route, plans))
         await self._connect(route)
-        self._lead(route, plans, golden)
-        self._changed()
-        await self._load(plans)
+        self._lead(route, plans)
         self._changed()
 
-    async def _load(self, plans: dict[str, StagePlan]) -> None:
-        wanted = {segment.blob: segment for plan in plans.values() for segment in plan.own_segments}
-        for blob, segment in wanted.items():
-            if self._news.is_set():
-                return  # a newer route is here; what it needs matters more
-            if blob in self._pool.loaded:
-                continue
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._loader, self._pool.load, segment)
-            except TiersplitError as error:
-                self.problem = str(error)
-            self._changed()
+    def _wanted(self, route: pb.Route, plans: Mapping[str, StagePlan]) -> Wanted:
+        """What the plan in use needs first, then its fallback, then what requests might be moved to."""
+        urgent = [plans[digest] for digest in (route.selected, route.fallback) if digest in plans]
+        segments = {segment.blob: segment for plan in (*urgent, *plans.values()) for segment in plan.own_segments}
+        golden = tuple(route.golden_blobs) if self.head is not None else ()
+        return Wanted(route.bundle, tuple(segments.values()), golden, route.model)
 
     async def _connect(self, route: pb.Route) -> None:
         names = [found.tier for found in route.tiers]
@@ -145,20 +153,22 @@ class Router:
         if at == len(names):
             return
         if self._pipeline.link is None:
-            self._pipeline.link = Link(self._tier, names[at])
+            self._pipeline.link = Link(self._tier, names[at], self._changed)
         self._pipeline.link.budget_bps = route.probe_budget_bps
         await self._pipeline.link.update(route.tiers[at].addresses)
 
-    def _golden(self, route: pb.Route) -> Golden | None:
-        return Golden(self._store, route.golden_blobs, route.model) if self.head is not None else None
+    def _progressed(self) -> None:
+        if self.head is not None:
+            self.head.golden = self._loading.golden
+        self._changed()
 
-    def _lead(self, route: pb.Route, plans: dict[str, StagePlan], golden: Golden | None) -> None:
-        if self.head is None or self.inference is None or golden is None:
+    def _lead(self, route: pb.Route, plans: Mapping[str, StagePlan]) -> None:
+        if self.head is None or self.inference is None:
             return
         old = {digest: plan for digest, plan in self.head.plans.items() if digest == self.head.active}
         self.inference.model = route.model
+        self.head.golden = self._loading.golden
         self.head.update({**old, **plans}, route.selected, route.fallback)
-        self.head.golden = golden
         if self._verifying is None:
             self._verifying = asyncio.ensure_future(self.head.verify_all())
 
@@ -175,11 +185,11 @@ class Router:
                 known = {digest: plan for digest, plan in self.head.plans.items() if plan.key in self._servicer.plans}
                 self.head.update(known, self.head.selected, self.head.fallback)
         if self._pipeline.rested():
-            await asyncio.get_running_loop().run_in_executor(self._loader, trim_heap)
+            await self._loading.trim()
         needed = {segment.blob for plan in self._servicer.plans.values() for segment in plan.own_segments}
-        surplus = self._pool.loaded - needed - set(self._pipeline.blobs_in_use)
+        surplus = self._pipeline.pool.loaded - needed - set(self._pipeline.blobs_in_use)
         if surplus:
-            await asyncio.get_running_loop().run_in_executor(self._loader, self._pool.drop, surplus)
+            await self._loading.drop(surplus)
             self._changed()
 
     def _active_key(self) -> list[str]:
@@ -209,7 +219,7 @@ class Router:
         try:
             self.offer(pb.Route.FromString(self._state.read_bytes()))
         except (OSError, DecodeError, InputError) as error:
-            self.problem = f"the kept route cannot be read: {error}"
+            self.refusal = f"the kept route cannot be read: {error}"
 
     async def close(self) -> None:
         """Stop verifying and close the link."""
@@ -217,4 +227,4 @@ class Router:
             self._verifying.cancel()
         if self._pipeline.link is not None:
             await self._pipeline.link.close()
-        self._loader.shutdown(wait=False, cancel_futures=True)
+        self._loading.close()

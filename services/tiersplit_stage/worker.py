@@ -22,6 +22,13 @@ class Worker:
         self.limit = limit
         self.depth = 0
         self._pool = ThreadPoolExecutor(1, "compute")
+        self._began: float | None = None
+
+    @property
+    def running_s(self) -> float:
+        """Seconds that what runs now has been running; 0 where nothing does."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     async def run(self, work: Callable[[], T], deadline: float | None, *, admitted: bool = False) -> tuple[T, float]:
         """What `work` returns, and how many seconds it waited.
@@ -44,7 +51,11 @@ class Worker:
             started = time.monotonic()
             if deadline is not None and started >= deadline:
                 raise DeadlineError("the deadline passed while the request waited for its turn")
-            return work(), started - queued
+            self._began = started
+            try:
+                return work(), started - queued
+            finally:
+                self._began = None
 
         future = asyncio.get_running_loop().run_in_executor(self._pool, begin)
         future.add_done_callback(self._finished)

@@ -16,7 +16,7 @@ from tiersplit_core.errors import (
     TiersplitError,
     UnavailableError,
 )
-from tiersplit_wire.connection import CHANNEL_OPTIONS, open_channel
+from tiersplit_wire.connection import CHANNEL_OPTIONS, named, open_channel
 from tiersplit_wire.datatypes import array_from_raw, array_to_raw, datatype_of
 from tiersplit_wire.v1 import inference_pb2 as pb
 from tiersplit_wire.v1 import inference_pb2_grpc as rpc
@@ -74,10 +74,21 @@ def error_of(error: grpc.RpcError) -> TiersplitError:
 
 
 class InferenceClient:
-    """Blocking client of one head; use it as a context manager."""
+    """Blocking client of one head; use it as a context manager.
 
-    def __init__(self, address: str) -> None:
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+    Args:
+        address: HOST:PORT.
+        credentials: for TLS (`tiersplit_wire.tls.trusting`); None: plaintext.
+        name: what the head's certificate must be made out to; empty: the host of `address`.
+    """
+
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None, name: str = "") -> None:
+        options = (*CHANNEL_OPTIONS, *named(name))
+        self._channel = (
+            grpc.insecure_channel(address, options)
+            if credentials is None
+            else grpc.secure_channel(address, credentials, options)
+        )
         self._stub = rpc.GRPCInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def infer(
@@ -146,8 +157,8 @@ class InferenceClient:
 class AsyncInferenceClient:
     """The same for asyncio: many requests of one loop share one connection."""
 
-    def __init__(self, address: str) -> None:
-        self._channel = open_channel(address)
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None, name: str = "") -> None:
+        self._channel = open_channel(address, credentials, name)
         self._stub = rpc.GRPCInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def infer(

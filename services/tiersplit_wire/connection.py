@@ -1,7 +1,11 @@
 """How connections are made: the same bounds and keepalive on both sides."""
 
+from collections.abc import Sequence
+
 import grpc
 import grpc.aio
+
+from tiersplit_core.errors import OperationError
 
 MAX_MESSAGE_BYTES = 256 << 20
 """Largest message that is sent or accepted."""
@@ -42,11 +46,68 @@ SERVER_OPTIONS: tuple[tuple[str, int | str], ...] = (
 )
 
 
-def open_channel(address: str) -> grpc.aio.Channel:
-    """A channel to `HOST:PORT` with the project's bounds."""
-    return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+CONTROL_OPTIONS: tuple[tuple[str, int | str], ...] = (
+    # A controller that vanished with its machine must be noticed long before the next one leads.
+    *(pair for pair in CHANNEL_OPTIONS if not pair[0].startswith("grpc.keepalive_t")),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+"""For streams of small messages to a controller."""
+
+_EVERYWHERE, _EVERYWHERE_IPV4 = "[::]", "0.0.0.0"  # noqa: S104 - stages are reached from other machines
 
 
-def make_server() -> grpc.aio.Server:
-    """A server with the project's bounds."""
-    return grpc.aio.server(options=SERVER_OPTIONS)
+def open_channel(
+    address: str,
+    credentials: grpc.ChannelCredentials | None = None,
+    name: str = "",
+    options: Sequence[tuple[str, int | str]] = CHANNEL_OPTIONS,
+) -> grpc.aio.Channel:
+    """A channel with the project's bounds.
+
+    Args:
+        address: HOST:PORT.
+        credentials: for TLS; None: plaintext.
+        name: what the server's certificate must be made out to; empty: the host of `address`.
+        options: of the channel.
+    """
+    if credentials is None:
+        return grpc.aio.insecure_channel(address, options=options)
+    return grpc.aio.secure_channel(address, credentials, options=(*options, *named(name)))
+
+
+def named(name: str) -> tuple[tuple[str, str], ...]:
+    """The channel option that asks for a certificate made out to `name` instead of the address; none for no name."""
+    return (("grpc.ssl_target_name_override", name),) if name else ()
+
+
+def make_server(connection_age_s: float = 0.0) -> grpc.aio.Server:
+    """A server with the project's bounds.
+
+    Args:
+        connection_age_s: clients are asked to connect again after about so long, without a call being lost: they find
+            new servers, and leave one that stops before it does; 0: never.
+    """
+    age = (("grpc.max_connection_age_ms", round(connection_age_s * 1000)),) if connection_age_s else ()
+    return grpc.aio.server(options=(*SERVER_OPTIONS, *age))
+
+
+def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None) -> str:
+    """Open `HOST:PORT` (port 0 picks one); returns the address. `[::]` means IPv4 too, and alone where IPv6 is absent.
+
+    Raises:
+        OperationError: the address cannot be opened.
+    """
+    host, _, port = address.rpartition(":")
+    for candidate in (host, _EVERYWHERE_IPV4) if host == _EVERYWHERE else (host,):
+        try:
+            return f"{candidate}:{_add_port(server, f'{candidate}:{port}', credentials)}"
+        except RuntimeError as error:
+            reason = str(error)
+    raise OperationError(f"{address} cannot be opened: {reason}")
+
+
+def _add_port(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    if credentials is None:
+        return int(server.add_insecure_port(address))
+    return int(server.add_secure_port(address, credentials))

@@ -188,7 +188,7 @@ class TierEndpoints(_message.Message):
     def __init__(self, tier: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StageReport(_message.Message):
-    __slots__ = ("deployment", "tier", "instance", "epoch", "address", "client_address", "resident", "selectable", "links", "segments", "resident_bytes", "in_flight", "queued", "served", "problem", "active", "rerun", "namespace", "node", "estimates", "load", "decision")
+    __slots__ = ("deployment", "tier", "instance", "epoch", "address", "client_address", "resident", "selectable", "links", "segments", "resident_bytes", "in_flight", "queued", "served", "problem", "active", "rerun", "namespace", "node", "estimates", "load", "decision", "progress")
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
@@ -211,6 +211,7 @@ class StageReport(_message.Message):
     ESTIMATES_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
     deployment: str
     tier: str
     instance: str
@@ -233,7 +234,8 @@ class StageReport(_message.Message):
     estimates: _containers.RepeatedCompositeFieldContainer[LinkView]
     load: float
     decision: str
-    def __init__(self, deployment: _Optional[str] = ..., tier: _Optional[str] = ..., instance: _Optional[str] = ..., epoch: _Optional[int] = ..., address: _Optional[str] = ..., client_address: _Optional[str] = ..., resident: _Optional[_Iterable[str]] = ..., selectable: _Optional[_Iterable[str]] = ..., links: _Optional[_Iterable[_Union[LinkObservation, _Mapping]]] = ..., segments: _Optional[_Iterable[_Union[SegmentObservation, _Mapping]]] = ..., resident_bytes: _Optional[int] = ..., in_flight: _Optional[int] = ..., queued: _Optional[int] = ..., served: _Optional[_Iterable[_Union[PlanCount, _Mapping]]] = ..., problem: _Optional[str] = ..., active: _Optional[str] = ..., rerun: _Optional[int] = ..., namespace: _Optional[str] = ..., node: _Optional[str] = ..., estimates: _Optional[_Iterable[_Union[LinkView, _Mapping]]] = ..., load: _Optional[float] = ..., decision: _Optional[str] = ...) -> None: ...
+    progress: str
+    def __init__(self, deployment: _Optional[str] = ..., tier: _Optional[str] = ..., instance: _Optional[str] = ..., epoch: _Optional[int] = ..., address: _Optional[str] = ..., client_address: _Optional[str] = ..., resident: _Optional[_Iterable[str]] = ..., selectable: _Optional[_Iterable[str]] = ..., links: _Optional[_Iterable[_Union[LinkObservation, _Mapping]]] = ..., segments: _Optional[_Iterable[_Union[SegmentObservation, _Mapping]]] = ..., resident_bytes: _Optional[int] = ..., in_flight: _Optional[int] = ..., queued: _Optional[int] = ..., served: _Optional[_Iterable[_Union[PlanCount, _Mapping]]] = ..., problem: _Optional[str] = ..., active: _Optional[str] = ..., rerun: _Optional[int] = ..., namespace: _Optional[str] = ..., node: _Optional[str] = ..., estimates: _Optional[_Iterable[_Union[LinkView, _Mapping]]] = ..., load: _Optional[float] = ..., decision: _Optional[str] = ..., progress: _Optional[str] = ...) -> None: ...
 
 class LinkObservation(_message.Message):
     __slots__ = ("source", "target", "bytes", "seconds", "idle_before", "lost")

@@ -1,0 +1,121 @@
+"""Blobs that are pulled when they are first needed and kept for the next start, within the bytes that they may take."""
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from tiersplit_bundle.access import RegistryAccess
+from tiersplit_bundle.layout import Descriptor, blob_file
+from tiersplit_bundle.reference import Reference
+from tiersplit_bundle.registry import Registry
+from tiersplit_core.errors import BundleError, OperationError
+from tiersplit_core.units import format_bytes
+from tiersplit_stage.pool import BlobStore
+from tiersplit_stage.shelf import Shelf
+
+
+class BlobCache:
+    """The blobs of the route's bundle by digest: those on the shelf, and those of its registry.
+
+    Blobs are pulled by one thread at a time; everything else may be called from others meanwhile.
+
+    Args:
+        folder: where they are kept; other processes may share it.
+        limit_bytes: that all of them may take; 0: what the volume holds.
+        access: how registries are reached.
+        open_registry: of a bundle's repository.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        limit_bytes: int,
+        access: RegistryAccess,
+        open_registry: Callable[[Reference, RegistryAccess], Registry] = Registry,
+    ) -> None:
+        self._folder, self._access, self._open = folder, access, open_registry
+        self._shelf = Shelf(folder, limit_bytes)
+        self._store = BlobStore(folder)
+        self._bundle = ""
+        self._needed = self._claimed = frozenset[str]()
+        self._registry: Registry | None = None
+        self._listed: Mapping[str, Descriptor] = {}
+        self._pulling: Descriptor | None = None
+        self._stop = threading.Event()
+
+    @property
+    def progress(self) -> str:
+        """What is being pulled; empty where nothing is."""
+        entry = self._pulling
+        if entry is None:
+            return ""
+        done = self._shelf.begun_bytes(entry.digest)
+        return f"pulling {entry.digest[:19]}…: {format_bytes(done)} of {format_bytes(entry.size)}"
+
+    def follow(self, bundle: str, needed: Collection[str]) -> None:
+        """A route came: blobs come from `bundle`, and `needed` are kept; what it does not need stops coming."""
+        if bundle != self._bundle:
+            self._bundle, self._registry = bundle, None
+        self._needed = frozenset(needed)
+        entry = self._pulling
+        if entry is not None and entry.digest not in self._needed:
+            self._stop.set()
+
+    def path(self, digest: str) -> Path:
+        """Where the blob lies, pulled and verified if it must be.
+
+        Raises:
+            BundleError: the bundle does not have it, its bytes are damaged at their source, or `digest` is none.
+            OperationError: the registry cannot be reached, or there is no room.
+        """
+        try:
+            return self._found(digest)
+        except OSError as error:
+            raise OperationError(f"the cache cannot keep {digest}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Stop what is being pulled; what came is kept for the next start."""
+        self._stop.set()
+        self._shelf.close()
+
+    def _found(self, digest: str) -> Path:
+        path, needed = blob_file(self._folder, digest), self._needed
+        if needed is not self._claimed:
+            self._shelf.claim(needed)
+            self._claimed = needed
+        if path.exists():
+            try:
+                return self._used(digest)
+            except BundleError:
+                path.unlink(missing_ok=True)  # damaged on this disk: its source may still be good
+        self._pull(digest, path)
+        return self._used(digest)
+
+    def _used(self, digest: str) -> Path:
+        path = self._store.path(digest)
+        self._shelf.touch(digest)
+        return path
+
+    def _pull(self, digest: str, path: Path) -> None:
+        registry, entry = self._entry(digest)
+        self._shelf.make_room(entry, self._needed | {digest})
+        self._stop.clear()
+        self._pulling = entry
+        try:
+            registry.pull_blob(entry, path, self._stop)
+        finally:
+            self._pulling = None
+
+    def _entry(self, digest: str) -> tuple[Registry, Descriptor]:
+        """Where the blob comes from, and how large it is."""
+        registry = self._registry
+        if registry is None:
+            if not self._bundle:
+                raise OperationError("the route names no bundle that blobs could be pulled from")
+            registry = self._open(Reference.parse(self._bundle, "route.bundle"), self._access)
+            found = registry.manifest()
+            self._listed = {entry.digest: entry for entry in (found.config, *found.layers)}
+            self._registry = registry
+        if digest not in self._listed:
+            raise BundleError("the bundle's manifest does not list this blob", digest)
+        return registry, self._listed[digest]

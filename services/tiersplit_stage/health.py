@@ -1,0 +1,59 @@
+"""What a kubelet and clients ask a stage: whether it lives, and whether it should get requests."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from grpc_health.v1 import health, health_pb2
+
+LIVENESS, READINESS = "liveness", "readiness"
+_LOOK_S = 0.25
+_PATIENCE_S = 5.0
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Health:
+    """Keeps a grpc.health.v1 service in step with the stage.
+
+    Liveness needs an event loop that answers at all and a compute thread that moves. Readiness is what the empty
+    service name and the named services tell too; a way that is lost for less than requests wait for it changes nothing.
+
+    Args:
+        services: names that mean readiness, besides `readiness` and the empty one.
+        alive: whether the stage's threads move.
+        ready: whether requests can be answered.
+    """
+
+    def __init__(self, services: Sequence[str], alive: Callable[[], bool], ready: Callable[[], bool]) -> None:
+        self.servicer = health.aio.HealthServicer()
+        self._services = ("", READINESS, *services)
+        self._alive, self._ready = alive, ready
+        self._ready_at: float | None = None
+        self._leaving = False
+        self._told: dict[str, bool] = {}
+
+    async def run(self) -> None:
+        """Tell what changed, for ever."""
+        while True:
+            await self.tell()
+            await asyncio.sleep(_LOOK_S)
+
+    async def tell(self) -> None:
+        """Tell what changed since the last call."""
+        ready = self._is_ready(time.monotonic())
+        states = {LIVENESS: self._alive(), **dict.fromkeys(self._services, ready)}
+        for service, state in states.items():
+            if self._told.get(service) is not state:
+                self._told[service] = state
+                await self.servicer.set(service, _SERVING if state else _NOT_SERVING)
+
+    async def leave(self) -> None:
+        """This stage goes: it is not ready from now on, whatever else it can do."""
+        self._leaving = True
+        await self.tell()
+
+    def _is_ready(self, now: float) -> bool:
+        if self._ready():
+            self._ready_at = now
+        return not self._leaving and self._ready_at is not None and now - self._ready_at < _PATIENCE_S
