@@ -13,6 +13,7 @@ WORKERS ?= 2
 ONLY ?=
 
 .PHONY: help setup demo test test-unit test-processes lint format type bench protos crds lock pin-names clean
+.PHONY: cluster-up cluster-images cluster-install cluster-status cluster-down cluster-kubeconfig
 
 help:  ## Say what there is to make.
 	@echo "tiersplit: make TARGET, where TARGET is one of"
@@ -35,6 +36,24 @@ test-unit: setup  ## Unit and contract tests.
 test-processes: setup  ## Integration and end-to-end tests, one at a time.
 	@echo "test: integration and end-to-end tests, which start real processes"
 	$(PY) -m pytest -q tests/integration tests/e2e
+
+cluster-up: setup  ## Bring up a four-node Kubernetes cluster here (needs root; the first time it builds for a while).
+	@$(PY) -m tests.cluster up
+
+cluster-images: setup  ## Build the project's images and push them to the cluster's registry.
+	@$(PY) -m tests.cluster.images
+
+cluster-install: setup  ## Install the chart into the cluster.
+	@$(PY) -m tests.cluster.install
+
+cluster-status: setup  ## What of the cluster runs.
+	@$(PY) -m tests.cluster status
+
+cluster-down: setup  ## End the cluster and leave nothing of it running.
+	@$(PY) -m tests.cluster down
+
+cluster-kubeconfig:  ## Print the path of the cluster's kubeconfig.
+	@$(PY) -m tests.cluster kubeconfig
 
 lint: setup  ## ruff, import contracts, dead code.
 	$(BIN)/ruff check .

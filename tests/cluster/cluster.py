@@ -41,6 +41,7 @@ PROGRAMS = (
     "coredns",
     "helm",
     "pause",
+    "volumes",
 )
 READY_TIMEOUT_S = 90
 _HOST_FOLDERS = "host-folders.json"
@@ -82,7 +83,8 @@ def down() -> None:
         network.remove_bridge()
         cgroups.remove()
         _remove_host_folders()
-        shutil.rmtree(state(), ignore_errors=False) if state().exists() else None
+        if state().exists():
+            shutil.rmtree(state())
 
 
 def is_up() -> bool:
@@ -120,6 +122,7 @@ def _start_services(plane: ControlPlane) -> None:
     ensure(services.coredns(plane))
     ensure(services.registry())
     ensure(services.prometheus(plane))
+    ensure(services.volumes(plane))
     wait_until(lambda: _listens(HOST_ADDRESS, DNS_PORT), "CoreDNS answered", READY_TIMEOUT_S)
     wait_until(lambda: _answers(f"http://{REGISTRY_ADDRESS}/v2/"), "the registry answered", READY_TIMEOUT_S)
     wait_until(lambda: _answers(f"http://{PROMETHEUS_ADDRESS}/-/ready"), "Prometheus answered", READY_TIMEOUT_S)
@@ -160,7 +163,7 @@ def _listens(address: str, port: int) -> bool:
 
 def _answers(url: str) -> bool:
     with suppress(OSError), urlopen(url, timeout=1) as answer:
-        return answer.status == 200
+        return bool(answer.status == 200)
     return False
 
 

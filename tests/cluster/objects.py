@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.cluster.layout import DNS_PORT, DNS_SERVICE_ADDRESS, HOST_ADDRESS, PROMETHEUS_ADDRESS
+from tests.cluster.services import VOLUMES
 
 RBAC = "rbac.authorization.k8s.io"
 Object = dict[str, Any]
@@ -13,6 +14,7 @@ def all_objects() -> list[Object]:
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "monitoring"}},
         *_access(),
+        _storage_class(),
         *_service(
             "kube-dns",
             "kube-system",
@@ -39,9 +41,22 @@ def _access() -> list[Object]:
         _role("tiersplit-test:coredns", [names, discovery]),
         _binding("tiersplit-test:coredns", "tiersplit-test:coredns", _user("system:coredns")),
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "prometheus", "namespace": "monitoring"}},
+        _binding("tiersplit-test:volumes", "system:persistent-volume-provisioner", _user("tiersplit-test:volumes")),
         _role("tiersplit-test:prometheus", [pods]),
         _binding("tiersplit-test:prometheus", "tiersplit-test:prometheus", account),
     ]
+
+
+def _storage_class() -> Object:
+    annotations = {"storageclass.kubernetes.io/is-default-class": "true"}
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": "folders", "annotations": annotations},
+        "provisioner": VOLUMES,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
 
 
 def _user(name: str) -> Object:

@@ -80,10 +80,12 @@ def _kernel() -> list[str]:
     """Tried in a network namespace that ends with the trial."""
     trials = {
         "the kernel makes no network, mount and PID namespaces": "true",
-        "the kernel has no bridges or veth pairs": "ip link add a type bridge && ip link add b type veth peer name c",
+        "the kernel has no bridges or veth pairs": (
+            "ip link add br0 type bridge && ip link add veth0 type veth peer name veth1"
+        ),
         "the kernel has no HTB or u32, which shape the links": (
-            "ip link add b type veth peer name c && tc qdisc add dev b root handle 1: htb && "
-            "tc filter add dev b parent 1: protocol ip u32 match ip dst 10.0.0.0/8 flowid 1:1"
+            "ip link add veth0 type veth peer name veth1 && tc qdisc add dev veth0 root handle 1: htb && "
+            "tc filter add dev veth0 parent 1: protocol ip u32 match ip dst 10.0.0.0/8 flowid 1:1"
         ),
         "the kernel has no nftables with NAT": (
             "nft add table ip t && nft 'add chain ip t c { type nat hook postrouting priority 0; }'"

@@ -11,6 +11,8 @@ from tests.cluster.programs import binary
 
 SCRAPE_INTERVAL = "5s"
 TOKEN_LIFE = "8760h"
+VOLUMES = "tiersplit.test/folders"
+"""The provisioner of the cluster's default StorageClass."""
 
 
 def coredns(plane: ControlPlane) -> Program:
@@ -51,6 +53,13 @@ def registry() -> Program:
     return Program("registry", ("docker-registry", "serve", str(path)))
 
 
+def volumes(plane: ControlPlane) -> Program:
+    """What gives each claim a folder, on whatever node its pod runs."""
+    kubeconfig = plane.kubeconfig("volumes", "tiersplit-test:volumes")
+    flags = (f"--kubeconfig={kubeconfig}", f"--name={VOLUMES}", f"--folder={_folder('volumes')}")
+    return Program("volumes", (str(binary("volumes")), *flags))
+
+
 def prometheus(plane: ControlPlane) -> Program:
     """Prometheus, which finds the product's pods as a PodMonitor would."""
     folder = _folder("prometheus")
@@ -89,7 +98,7 @@ def _prometheus_configuration(plane: ControlPlane, token: Path) -> dict[str, obj
     relabeling: list[dict[str, object]] = [
         {"action": "keep", "source_labels": [f"{pod}_container_port_name"], "regex": "metrics"},
         {"action": "drop", "source_labels": [f"{pod}_phase"], "regex": "Failed|Succeeded"},
-        *({"source_labels": [source], "target_label": target} for source, target in renamed.items()),
+        *[dict[str, object](source_labels=[source], target_label=target) for source, target in renamed.items()],
     ]
     job = {"job_name": "tiersplit", "kubernetes_sd_configs": [discovery], "relabel_configs": relabeling}
     return {"global": {"scrape_interval": SCRAPE_INTERVAL, "scrape_timeout": "4s"}, "scrape_configs": [job]}
