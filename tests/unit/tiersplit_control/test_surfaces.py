@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tests.support.control_catalogue import TIERS, graph, intent, profiles
+from tiersplit_control.intent import DeclaredLink, Intent
 from tiersplit_control.surfaces import (
     MAX_ROUNDS,
     Profiles,
@@ -18,6 +21,11 @@ from tiersplit_core.planning.problem import Objective, Tier
 from tiersplit_core.planning.segments import plan_segments, segments_of
 from tiersplit_core.profile.layers import Timing
 from tiersplit_core.profile.refine import merge_segments
+
+
+def two_tiers(**changes: object) -> Intent:
+    """Edge and cloud: fewer parameters, so that planning takes little."""
+    return intent(tiers=(Tier("edge"), Tier("cloud")), links=(DeclaredLink("edge", "cloud", 1e7, 0.0),), **changes)
 
 
 class Work:
@@ -42,7 +50,7 @@ class Work:
 
     def until_settled(self) -> Settled:
         for _ in range(3 * MAX_ROUNDS):
-            found = replay(graph(), self.profiles, self.blobs, intent())
+            found = replay(graph(), self.profiles, self.blobs, two_tiers())
             if isinstance(found, Settled):
                 return found
             self.do(found)
@@ -51,11 +59,11 @@ class Work:
 
 def test_segments_are_cut_before_they_are_measured_and_measured_where_plans_place_them() -> None:
     work = Work()
-    found = replay(graph(), work.profiles, {}, intent())
+    found = replay(graph(), work.profiles, {}, two_tiers())
     assert isinstance(found, Waiting)
     assert found.work.uncut == found.round.specs
     work.do(found)
-    found = replay(graph(), work.profiles, work.blobs, intent())
+    found = replay(graph(), work.profiles, work.blobs, two_tiers())
     assert isinstance(found, Waiting)
     assert not found.work.uncut
     placed = {pair for plan in found.round.surface.plans for pair in plan_segments(plan, found.round.specs)}
@@ -67,7 +75,7 @@ def test_estimates_that_come_true_settle_in_one_round() -> None:
     settled = work.until_settled()
     assert (settled.rounds, len(work.asked)) == (1, 1)
     assert settled.off < 1e-9
-    assert settled.surface.plans == first_round(graph(), profiles(), intent()).surface.plans
+    assert settled.surface.plans == first_round(graph(), profiles(), two_tiers()).surface.plans
 
 
 def test_estimates_that_do_not_come_true_are_planned_again_with_what_was_measured() -> None:
@@ -75,38 +83,25 @@ def test_estimates_that_do_not_come_true_are_planned_again_with_what_was_measure
     settled = work.until_settled()
     assert settled.rounds == 2
     assert settled.off < 1e-9
-    before, after = problem_of(graph(), profiles(), intent(), 1), problem_of(graph(), settled.profiles, intent(), 1)
-    placed = {tier for plan in settled.surface.plans for tier in plan.placement.values()}
-    for tier in placed:
-        slower = sum(layer.seconds[tier] for layer in after.layers) / sum(
-            layer.seconds[tier] for layer in before.layers
-        )
-        assert slower > 1.5
-
-
-def test_the_same_facts_give_the_same_answer_after_any_restart() -> None:
-    work = Work(factor=3.0)
-    assert work.until_settled() == replay(graph(), work.profiles, work.blobs, intent())
-
-
-def test_every_segment_of_the_settled_surface_is_cut() -> None:
-    work = Work(factor=3.0)
-    settled = work.until_settled()
-    assert {spec.id for spec in segments_of(graph(), settled.surface.plans)} <= set(work.blobs)
+    before = problem_of(graph(), profiles(), two_tiers(), 1)
+    after = problem_of(graph(), settled.profiles, two_tiers(), 1)
+    for tier in ("edge", "cloud"):
+        taken = [sum(layer.seconds[tier] for layer in problem.layers) for problem in (before, after)]
+        assert taken[1] == pytest.approx(3 * taken[0])
+    assert {spec.id for spec in segments_of(graph(), settled.surface.plans)} <= set(work.blobs), "all are cut"
+    assert settled == replay(graph(), work.profiles, work.blobs, two_tiers()), "it is the same after a restart"
 
 
 def test_each_tier_is_planned_with_its_own_profile() -> None:
     own = profiles()
     slow = {**own, "cloud": replace(own["edge"], tier="cloud")}
-    plans = plan_surface(graph(), slow, intent()).plans
     seconds = problem_of(graph(), slow, intent(), 1).layers[0].seconds
     assert seconds["cloud"] == seconds["edge"] > seconds["mdc"]
-    assert any("mdc" in plan.placement.values() for plan in plans)
 
 
 def test_a_batch_size_that_a_tier_could_not_be_measured_at_is_not_waited_for() -> None:
     work = Work()
-    both = intent(batches=(1, 4))
+    both = two_tiers(batches=(1, 4))
     current = first_round(graph(), work.profiles, both)
     blobs = {spec.id: f"sha256:{spec.id}" for spec in current.specs}
     everywhere = {1: {digest: Timing(0.01) for digest in blobs.values()}}
@@ -117,9 +112,8 @@ def test_a_batch_size_that_a_tier_could_not_be_measured_at_is_not_waited_for() -
 
 
 def test_the_intent_s_rules_reach_the_problem() -> None:
-    strict = intent(
-        raw_input_stays=True, result_returns=True, tiers=(Tier("edge", 10**6), *map(Tier, TIERS[1:])), batches=(1, 2)
-    )
+    limited = (Tier("edge", 10**6), *map(Tier, TIERS[1:]))
+    strict = intent(raw_input_stays=True, result_returns=True, tiers=limited, batches=(1, 2))
     problem = problem_of(graph(), profiles(), strict, 2)
     assert (problem.raw_input_tier, problem.result_tier, problem.batch) == ("edge", "edge", 2)
     assert problem.tiers[0].memory_bytes == 10**6
