@@ -16,21 +16,17 @@ def usable_processors(cgroup: Path = _CGROUP) -> int:
 
 def _quota(cgroup: Path) -> float | None:
     """Processors' worth of time that the cgroup may use; None where it is not limited."""
-    limit, period = _words(cgroup / "cpu.max") or _version1(cgroup / "cpu") or ("max", "")
+    version1 = [cgroup / "cpu" / "cpu.cfs_quota_us", cgroup / "cpu" / "cpu.cfs_period_us"]
+    words = _words(cgroup / "cpu.max") or [word for path in version1 for word in _words(path)]
     try:
-        quota = float(limit) / float(period)
-    except (ValueError, ZeroDivisionError):
+        limit, period = (float(word) for word in words)
+    except ValueError:  # `max`, or no such files
         return None
-    return quota if quota > 0 else None  # version 1 writes -1 for no limit
+    return limit / period if limit > 0 and period > 0 else None  # version 1 writes -1 for no limit
 
 
-def _version1(folder: Path) -> tuple[str, str] | None:
-    words = [*(_words(folder / "cpu.cfs_quota_us") or ()), *(_words(folder / "cpu.cfs_period_us") or ())]
-    return (words[0], words[1]) if len(words) == 2 else None
-
-
-def _words(path: Path) -> tuple[str, ...] | None:
+def _words(path: Path) -> list[str]:
     try:
-        return tuple(path.read_text(encoding="ascii").split())
+        return path.read_text(encoding="ascii").split()
     except OSError:
-        return None
+        return []

@@ -51,12 +51,12 @@ def parse_certificates(chain: bytes, key: bytes, authorities: bytes) -> Certific
     own = _parse_chain(chain, CHAIN_FILE)[0]
     if authorities:
         _parse_chain(authorities, AUTHORITIES_FILE)
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     try:
-        private = load_pem_private_key(key, None)
+        fitting = load_pem_private_key(key, None).public_key().public_bytes(*form)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InputError("expected an unencrypted private key in PEM", KEY_FILE) from error
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if private.public_key().public_bytes(*form) != own.public_key().public_bytes(*form):
+    if fitting != own.public_key().public_bytes(*form):
         raise InputError(f"is not the key of {CHAIN_FILE}'s first certificate", KEY_FILE)
     begins, expires = own.not_valid_before_utc, own.not_valid_after_utc
     return Certificates(chain, key, authorities, begins.timestamp(), expires.timestamp())
@@ -167,9 +167,11 @@ class TlsDirectory:
 
 def _parse_chain(data: bytes, name: str) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(data)
-    except ValueError as error:
+        found = x509.load_pem_x509_certificates(data)
+        found[0].public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise InputError("expected certificates in PEM", name) from error
+    return found
 
 
 def _server_form(found: Certificates) -> grpc.ServerCertificateConfiguration:

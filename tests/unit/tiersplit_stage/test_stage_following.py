@@ -1,0 +1,99 @@
+"""Where routes come from: tokens and authorities as they are at each dial, and files that are swapped."""
+
+import logging
+import os
+
+import pytest
+
+from tiersplit_core.errors import InputError
+from tiersplit_stage.following import Controller, RouteFile
+from tiersplit_wire.v1 import route_pb2 as pb
+
+
+def test_every_dial_shows_the_token_that_the_file_holds_then(tmp_path):
+    token = tmp_path / "token"
+    controller = Controller("host:1", token_file=token)
+    for text in ("first\n", "second"):
+        token.write_text(text)
+        assert controller.metadata() == (("authorization", f"Bearer {text.strip()}"),)
+    assert Controller("host:1").metadata() == ()
+
+
+@pytest.mark.parametrize("content", [b"", b"  \n", b"two\nlines", b"\xff\xfe"])
+def test_a_file_without_a_token_is_named_and_its_content_is_not_shown(tmp_path, content):
+    token = tmp_path / "token"
+    token.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        Controller("host:1", token_file=token).metadata()
+    assert str(caught.value) == "token: holds no token"
+
+
+def test_a_missing_authority_is_a_failure_and_never_means_plaintext(tmp_path):
+    with pytest.raises(InputError, match=r"ca\.crt: cannot be read"):
+        Controller("host:1", ca_file=tmp_path / "ca.crt").dial()
+
+
+class Mount:
+    """A ConfigMap as the kubelet mounts it."""
+
+    def __init__(self, folder):
+        self.folder, self.path, self.versions = folder, folder / "route.binpb", 0
+
+    def put(self, data):
+        self.versions += 1
+        version = self.folder / f"..v{self.versions}"
+        version.mkdir()
+        (version / "route.binpb").write_bytes(data)
+        # The kubelet's versions may well have been written within one tick of the clock.
+        os.utime(version / "route.binpb", (1e9, 1e9))
+        swapped = self.folder / "..tmp"
+        swapped.symlink_to(version.name)
+        swapped.replace(self.folder / "..data")
+        if not self.path.is_symlink():
+            self.path.symlink_to("..data/route.binpb")
+
+
+@pytest.fixture
+def mount(tmp_path):
+    return Mount(tmp_path)
+
+
+def route(epoch):
+    return pb.Route(deployment="d", epoch=epoch).SerializeToString()
+
+
+def test_the_files_route_is_offered_at_start_and_once_after_each_swap(mount):
+    offered = []
+    file = RouteFile(mount.path, lambda found: offered.append(found.epoch))
+    file.look()
+    assert offered == []
+    for epoch in (1, 2):
+        mount.put(route(epoch))
+        file.look()
+        file.look()
+    assert offered == [1, 2]
+
+
+def test_what_is_no_route_is_told_once_and_the_next_one_is_taken(mount, caplog):
+    offered = []
+    file = RouteFile(mount.path, lambda found: offered.append(found.epoch))
+    mount.put(b"\xff garbage \xff")
+    with caplog.at_level(logging.WARNING):
+        file.look()
+        file.look()
+    assert len(caplog.records) == 1
+    mount.put(route(3))
+    file.look()
+    assert offered == [3]
+
+
+def test_a_file_that_goes_away_changes_nothing_and_is_taken_when_it_is_back(mount):
+    offered = []
+    file = RouteFile(mount.path, lambda found: offered.append(found.epoch))
+    mount.put(route(1))
+    file.look()
+    mount.path.unlink()
+    file.look()
+    mount.put(route(2))
+    file.look()
+    assert offered == [1, 2]
