@@ -11,6 +11,8 @@ PROTOS := $(wildcard protos/tiersplit_wire/v1/*.proto)
 # Two worker processes at most: the tests start processes of their own.
 WORKERS ?= 2
 ONLY ?=
+LOCK = UV_SYSTEM_CERTS=1 $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+  --no-annotate --no-emit-index-url --no-emit-find-links
 
 .PHONY: help setup demo test test-unit test-processes lint format type bench protos crds lock pin-names clean
 .PHONY: cluster-up cluster-images cluster-install cluster-status cluster-down cluster-kubeconfig
@@ -78,9 +80,12 @@ crds: setup  ## Generate crds/ from operator/tiersplit_api.
 	$(PY) -m tiersplit_api.crd > crds/tiersplit.dev_splitdeployments.yaml.new
 	mv crds/tiersplit.dev_splitdeployments.yaml.new crds/tiersplit.dev_splitdeployments.yaml
 
-lock: setup  ## Resolve pyproject.toml into requirements.lock again.
-	UV_SYSTEM_CERTS=1 $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --extra dev -o requirements.lock pyproject.toml
+lock: setup  ## Resolve pyproject.toml into the lock files again: that of development, then those of the images.
+	$(LOCK) --extra dev -o requirements.lock pyproject.toml
+	$(LOCK) -c requirements.lock --extra stage -o services/tiersplit_stage/requirements.lock pyproject.toml
+	$(LOCK) -c requirements.lock --extra operator -o operator/tiersplit_operator/requirements.lock pyproject.toml
+	$(LOCK) -c requirements.lock --extra onnx -o services/tiersplit_import/requirements.lock pyproject.toml
+	$(LOCK) -c requirements.lock --extra import -o services/tiersplit_import/requirements-torch.lock pyproject.toml
 
 pin-names: setup  ## Write the public names of every package to tests/contract/public_names.txt.
 	$(PY) tests/contract/public_names.py > tests/contract/public_names.txt.new
