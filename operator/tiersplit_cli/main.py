@@ -1,14 +1,11 @@
-"""Entry point: finds the commands, runs one, turns errors into exit codes."""
+"""Entry point: runs one command, turns errors into exit codes."""
 
-import importlib
 import os
-import pkgutil
 import sys
 
 import typer
-from rich.markup import escape
 
-from tiersplit_cli import commands
+from tiersplit_cli.commands_on_demand import CommandsOnDemand
 from tiersplit_cli.output import say
 from tiersplit_core.errors import InfeasibleError, InputError, TiersplitError
 
@@ -16,10 +13,16 @@ EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INFEASIBLE = 1, 2, 3
 
 
 def build_app() -> typer.Typer:
-    """The typer application with every module of `tiersplit_cli.commands` registered."""
-    app = typer.Typer(name="tiersplit", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-    for module in sorted(pkgutil.iter_modules(commands.__path__), key=lambda found: found.name):
-        importlib.import_module(f"{commands.__name__}.{module.name}").register(app)
+    """The typer application with a command for every module of `tiersplit_cli.commands`."""
+    app = typer.Typer(
+        name="tiersplit",
+        cls=CommandsOnDemand,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    # Typer makes a group only of what has a callback or knows its commands already.
+    app.callback()(lambda: None)
     return app
 
 
@@ -35,6 +38,8 @@ def main() -> None:
     try:
         build_app()()
     except TiersplitError as error:
+        from rich.markup import escape  # noqa: PLC0415 - only what is said to people needs it
+
         say(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(exit_code(error))
     except BrokenPipeError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tiersplit_control.intent import DeclaredLink
 from tiersplit_core.errors import OperationError
-from tiersplit_local.processes import tied
+from tiersplit_local.processes import Watched, tied
 from tiersplit_local.relay import MAX_LINE_BYTES
 
 ANSWER_TIMEOUT_S = 10.0
@@ -17,7 +17,7 @@ NOWHERE = "127.0.0.1:1"
 """Until the stage behind the link has said where it listens, connections over it are refused."""
 
 
-class EmulatedLink:
+class EmulatedLink(Watched):
     """One link.
 
     Attributes:
@@ -26,18 +26,9 @@ class EmulatedLink:
     """
 
     def __init__(self, link: DeclaredLink) -> None:
+        super().__init__()
         self.link, self.address, self.target = link, "", NOWHERE
-        self.restarts = 0
-        self._process: asyncio.subprocess.Process | None = None
-        self._watcher: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
-        self._stopping = False
-
-    @property
-    def pid(self) -> int | None:
-        """The relay's process id while it runs."""
-        process = self._process
-        return process.pid if process is not None and process.returncode is None else None
 
     async def start(self) -> None:
         """Start the relay; it is started again, at the same address, should it end."""
@@ -114,13 +105,4 @@ class EmulatedLink:
         self._stopping = True
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
-            try:
-                async with asyncio.timeout(2.0):
-                    await self._process.wait()
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
+        await self._ended(2.0)

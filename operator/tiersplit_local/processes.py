@@ -23,17 +23,15 @@ def tied(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "tiersplit_local.child", str(os.getpid()), *command]
 
 
-class Child:
-    """One process that is kept running until it is stopped.
+class Watched:
+    """A process that a task watches over and starts again.
 
     Attributes:
-        name: what it is called in logs.
         restarts: how often it was started again.
     """
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-        self.name, self.restarts = name, 0
-        self._command, self._log, self._environment = list(command), log, dict(environment)
+    def __init__(self) -> None:
+        self.restarts = 0
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._stopping = False
@@ -43,6 +41,38 @@ class Child:
         """The process's id while it runs."""
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
+
+    async def _ended(self, grace_s: float) -> None:
+        """Wait for the process that was asked to end, end it after `grace_s`, and watch no more."""
+        if self._process is not None:
+            try:
+                async with asyncio.timeout(grace_s):
+                    await self._process.wait()
+            except TimeoutError:
+                self._signal(signal.SIGKILL)
+                await self._process.wait()
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+
+class Child(Watched):
+    """One process that is kept running until it is stopped.
+
+    Attributes:
+        name: what it is called in logs.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+        super().__init__()
+        self.name = name
+        self._command, self._log, self._environment = list(command), log, dict(environment)
 
     async def start(self) -> None:
         """Start it and watch over it."""
@@ -79,22 +109,7 @@ class Child:
         """Ask it to end, and after `grace_s` end it."""
         self._stopping = True
         self._signal(signal.SIGTERM)
-        if self._process is not None:
-            try:
-                async with asyncio.timeout(grace_s):
-                    await self._process.wait()
-            except TimeoutError:
-                self._signal(signal.SIGKILL)
-                await self._process.wait()
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+        await self._ended(grace_s)
 
     def last_words(self, lines: int = 5) -> str:
         """The end of its log, for an error message."""

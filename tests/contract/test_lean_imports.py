@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.support.problem_documents import TWO_LAYERS
 
 HEAVY = ["torch", "torchvision", "sklearn", "matplotlib", "tritonclient"]
 
@@ -20,8 +23,10 @@ FORBIDDEN = {
 }
 # one module -> what it alone may not load: commands start fast because of these
 LIGHT = {
-    "tiersplit_cli.main": [*HEAVY, "onnx", "onnxruntime", "grpc", "pydantic", "scipy"],
+    "tiersplit_cli.main": [*HEAVY, "onnx", "onnxruntime", "grpc", "pydantic", "scipy", "numpy", "rich", "yaml"],
     "tiersplit_core.planning.problem": ["scipy"],
+    "tiersplit_import.pipeline": [*HEAVY, "onnxscript"],
+    "tiersplit_import.job": [*HEAVY, "onnxscript", "grpc", "typer", "rich"],
     "tiersplit_wire.v1.activation_pb2": ["scipy", "onnxruntime"],
 }
 
@@ -40,10 +45,16 @@ if hasattr(module, "build_app"):
     module.build_app()
 print(json.dumps(sorted(sys.modules)))
 """
+COMMAND = """
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(sorted(sys.modules))))
+from tiersplit_cli.main import main
+main()
+"""
 
 
-def loaded_by(script: str, name: str) -> set[str]:
-    found = subprocess.run([sys.executable, "-c", script, name], capture_output=True, text=True, timeout=120)
+def loaded_by(script: str, *arguments: str) -> set[str]:
+    found = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=120)
     assert found.returncode == 0, found.stderr
     return set(json.loads(found.stdout.splitlines()[-1]))
 
@@ -56,3 +67,10 @@ def test_no_module_of_a_package_loads_what_its_room_may_not_know(package: str) -
 @pytest.mark.parametrize("module", LIGHT)
 def test_a_light_module_stays_light(module: str) -> None:
     assert loaded_by(ONE, module).isdisjoint(LIGHT[module])
+
+
+def test_a_plan_of_a_problem_takes_no_more_than_numbers_need(tmp_path: Path) -> None:
+    (tmp_path / "problem.json").write_text(json.dumps(TWO_LAYERS))
+    loaded = loaded_by(COMMAND, "plan", "--problem", str(tmp_path / "problem.json"), "-o", "json")
+    assert loaded.isdisjoint([*HEAVY, "onnx", "onnxruntime", "grpc", "google.protobuf", "pydantic", "yaml", "rich"])
+    assert {name for name in loaded if name.startswith("tiersplit_cli.commands.")} == {"tiersplit_cli.commands.plan"}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
 from tiersplit_cli.output import Format, OutputOption, emit
 from tiersplit_core.errors import InputError, OperationError
@@ -28,6 +27,8 @@ def bench(
 
     Exit codes: 0, also where a target is missed; 1 where a benchmark crashed; 2 for an unknown name.
     """
+    from rich.text import Text  # noqa: PLC0415 - --help needs none of this
+
     folder = _benchmarks()
     chosen = only or sorted(path.stem for path in folder.glob("*.py") if path.stem != "run")
     for name in chosen:

@@ -4,23 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
+from tiersplit_cli import problem_input
 from tiersplit_cli.output import Format, OutputOption, emit, progress, say
-from tiersplit_cli.problem_input import (
-    BandwidthOption,
-    BatchOption,
-    BundleOption,
-    BundleRequest,
-    LatencyOption,
-    MemoryOption,
-    ObjectiveOption,
-    ProblemOption,
-    ProfileOption,
-    RawInputOption,
-    ResultOption,
-    one_problem,
-)
+from tiersplit_cli.problem_input import BundleRequest, one_problem
 from tiersplit_cli.quiet import native_output_on_stderr
 
 if TYPE_CHECKING:
@@ -34,27 +21,29 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command line
-    problem: ProblemOption = None,
+    problem: problem_input.ProblemOption = None,
     png: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("explain.png"),
     html: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("explain.html"),
     pictures: Annotated[bool, typer.Option(help="Write the picture and the page.")] = True,
     time_limit: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds that a search may take.")] = 7.5,
-    batch: BatchOption = None,
-    bundle: BundleOption = None,
-    profile: ProfileOption = None,
-    bandwidth: BandwidthOption = None,
-    latency: LatencyOption = None,
-    memory: MemoryOption = None,
-    objective: ObjectiveOption = None,
-    keep_input: RawInputOption = False,
-    result_back: ResultOption = False,
+    batch: problem_input.BatchOption = None,
+    bundle: problem_input.BundleOption = None,
+    profile: problem_input.ProfileOption = None,
+    bandwidth: problem_input.BandwidthOption = None,
+    latency: problem_input.LatencyOption = None,
+    memory: problem_input.MemoryOption = None,
+    objective: problem_input.ObjectiveOption = None,
+    keep_input: problem_input.RawInputOption = False,
+    result_back: problem_input.ResultOption = False,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Explain the best plan: its parts, its neighbours, and the bandwidths at which it would change.
 
     Exit codes: 0, 2 for a bad problem (with the JSON path of the mistake), 3 where nothing satisfies the constraints.
     """
-    from tiersplit_cli.explain.why_page import explanation_to_json, write_html, write_png  # noqa: PLC0415 - slow
+    from rich.text import Text  # noqa: PLC0415 - slow
+
+    from tiersplit_cli.explain.why_page import explanation_to_json, write_html, write_png  # noqa: PLC0415
     from tiersplit_cli.explain.words import sentences  # noqa: PLC0415
 
     request = BundleRequest(bundle, profile, latency, memory, objective, keep_input, result_back)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tiersplit_cli.output import Format, OutputOption, emit, say, stderr
+from tiersplit_cli.output import Format, OutputOption, emit, say, working
 from tiersplit_core.errors import ModelError
 from tiersplit_core.units import format_bytes
 
@@ -54,8 +54,8 @@ def import_(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
         samples=samples,
     )
     path = bundle or Path(f"{name or default_name(source)}.bundle")
-    with stderr.status("importing") as status:
-        made = import_model(source, path, options, lambda text: status.update(f"{source}: {text}"))
+    with working("importing") as show:
+        made = import_model(source, path, options, lambda text: show(f"{source}: {text}"))
     for warning in made.warnings:
         say(f"[yellow]warning:[/yellow] {warning}")
     found = made.to_json()

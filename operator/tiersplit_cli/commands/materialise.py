@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tiersplit_cli.files import read_json
-from tiersplit_cli.output import Format, OutputOption, emit, stderr
+from tiersplit_cli.output import Format, OutputOption, emit, working
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def materialise(
 
     plans = surface_from_json(read_json(surface)).plans
     wanted = segments_of(Bundle.open(bundle).graph, plans)
-    with stderr.status(f"cutting {len(wanted)} segments"):
+    with working(f"cutting {len(wanted)} segments"):
         made = cutting.materialise(bundle, wanted)
     value = {"bundle": str(bundle), "digest": made.digest, "segments": [spec.id for spec in wanted]}
     emit(value, output, lambda: f"{len(wanted)} segments in {bundle} ({made.digest})")

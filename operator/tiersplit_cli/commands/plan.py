@@ -4,21 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tiersplit_cli.output import Format, OutputOption, emit, stderr
-from tiersplit_cli.problem_input import (
-    BandwidthOption,
-    BatchOption,
-    BundleOption,
-    BundleRequest,
-    LatencyOption,
-    MemoryOption,
-    ObjectiveOption,
-    ProblemOption,
-    ProfileOption,
-    RawInputOption,
-    ResultOption,
-    one_problem,
-)
+from tiersplit_cli import problem_input
+from tiersplit_cli.output import Format, OutputOption, emit, working
+from tiersplit_cli.problem_input import BundleRequest, one_problem
 from tiersplit_cli.quiet import native_output_on_stderr
 from tiersplit_core.errors import InfeasibleError
 
@@ -34,19 +22,19 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command line
-    problem: ProblemOption = None,
+    problem: problem_input.ProblemOption = None,
     solver: Annotated[str, typer.Option(help="A solver or baseline of `tiersplit solvers`.")] = "auto",
     time_limit: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds that a search may take.")] = 7.5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random-split.")] = 0,
-    batch: BatchOption = None,
-    bundle: BundleOption = None,
-    profile: ProfileOption = None,
-    bandwidth: BandwidthOption = None,
-    latency: LatencyOption = None,
-    memory: MemoryOption = None,
-    objective: ObjectiveOption = None,
-    keep_input: RawInputOption = False,
-    result_back: ResultOption = False,
+    batch: problem_input.BatchOption = None,
+    bundle: problem_input.BundleOption = None,
+    profile: problem_input.ProfileOption = None,
+    bandwidth: problem_input.BandwidthOption = None,
+    latency: problem_input.LatencyOption = None,
+    memory: problem_input.MemoryOption = None,
+    objective: problem_input.ObjectiveOption = None,
+    keep_input: problem_input.RawInputOption = False,
+    result_back: problem_input.ResultOption = False,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Plan where to divide a network.
@@ -59,7 +47,7 @@ def plan(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command
 
     request = BundleRequest(bundle, profile, latency, memory, objective, keep_input, result_back)
     given = one_problem(problem, request, bandwidth, batch)
-    with native_output_on_stderr(), stderr.status("planning"):
+    with native_output_on_stderr(), working("planning"):
         solution = solve(given, solver, time_limit, seed)
     emit(answer_to_json(solution), output, lambda: _table(solution))
     if solution.constraint is not None:

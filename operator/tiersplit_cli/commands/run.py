@@ -51,14 +51,14 @@ def _ready(head: str, output: Format) -> None:
 @contextmanager
 def _live() -> "Iterator[Callable[[Mapping[str, Any]], None]]":
     """A live table where stderr is a terminal, else a line whenever the plan changes and now and then."""
-    if not stderr.is_terminal:
+    if not stderr().is_terminal:
         yield _Lines().show
         return
     from rich.live import Live  # noqa: PLC0415
 
     from tiersplit_cli.commands.status import table  # noqa: PLC0415
 
-    with Live(console=stderr, auto_refresh=False, transient=True) as live:
+    with Live(console=stderr(), auto_refresh=False, transient=True) as live:
         yield lambda value: live.update(table(value), refresh=True)
 
 

@@ -5,23 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tiersplit_cli import problem_input
 from tiersplit_cli.batch_sizes import parse_batches
-from tiersplit_cli.output import Format, OutputOption, emit, say, stderr
-from tiersplit_cli.problem_input import (
-    BundleOption,
-    BundleRequest,
-    LatencyOption,
-    MemoryOption,
-    ObjectiveOption,
-    ProblemOption,
-    ProfileOption,
-    RawInputOption,
-    ResultOption,
-    check_source,
-    per_link,
-    problems_of_bundle,
-    read_document,
-)
+from tiersplit_cli.output import Format, OutputOption, emit, say, working
+from tiersplit_cli.problem_input import BundleRequest, check_source, per_link, problems_of_bundle, read_document
 from tiersplit_cli.quiet import native_output_on_stderr
 from tiersplit_core.errors import InputError
 
@@ -40,20 +27,20 @@ def register(app: typer.Typer) -> None:
 
 
 def surface(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command line
-    problem: ProblemOption = None,
+    problem: problem_input.ProblemOption = None,
     bandwidth: Annotated[list[str] | None, typer.Option(help="Range of each link, such as 0.1M:100M.")] = None,
     load: Annotated[list[str] | None, typer.Option(help="Range of each tier's load, such as 1:4.")] = None,
     batches: Annotated[str | None, typer.Option(help="Batch sizes, separated by commas.")] = None,
     epsilon: Annotated[str, typer.Option(help="Loss that may be paid for fewer plans.")] = "0%",
     max_plans: Annotated[int, typer.Option(min=1, max=64, help="How many plans may stay.")] = 8,
     max_solves: Annotated[int, typer.Option(min=1, max=100_000, help="Exact plans per batch size.")] = 400,
-    bundle: BundleOption = None,
-    profile: ProfileOption = None,
-    latency: LatencyOption = None,
-    memory: MemoryOption = None,
-    objective: ObjectiveOption = None,
-    keep_input: RawInputOption = False,
-    result_back: ResultOption = False,
+    bundle: problem_input.BundleOption = None,
+    profile: problem_input.ProfileOption = None,
+    latency: problem_input.LatencyOption = None,
+    memory: problem_input.MemoryOption = None,
+    objective: problem_input.ObjectiveOption = None,
+    keep_input: problem_input.RawInputOption = False,
+    result_back: problem_input.ResultOption = False,
     save: Annotated[Path | None, typer.Option(help="Write the surface as JSON to this file.")] = None,
     output: OutputOption = Format.TABLE,
 ) -> None:
@@ -76,7 +63,7 @@ def surface(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     first = next(iter(problems.values()))
     box = SurfaceBox(tuple(per_link(ranges, len(first.links), "--bandwidth")), _loads(load, len(first.tiers)))
     loss = parse_percent(epsilon, "--epsilon")
-    with native_output_on_stderr(), stderr.status("planning for every bandwidth and load"):
+    with native_output_on_stderr(), working("planning for every bandwidth and load"):
         made = build_surface(problems, box, loss, max_plans, max_solves)
     document = surface_to_json(made)
     if save is not None:
