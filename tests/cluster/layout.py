@@ -22,6 +22,7 @@ REGISTRY = "registry.tiersplit.test:5000"
 REGISTRY_ADDRESS = f"{HOST_ADDRESS}:5000"
 PROMETHEUS_ADDRESS = f"{HOST_ADDRESS}:9090"
 PAUSE_IMAGE = "tiersplit.test/pause:1"
+PROBE_IMAGE = "tiersplit.test/probe:1"
 TOOLS = Path(__file__).parent / "tools"
 
 

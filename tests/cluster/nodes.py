@@ -9,7 +9,7 @@ import json
 import os
 from pathlib import Path
 
-from tests.cluster import cgroups, network, pause
+from tests.cluster import cgroups, network, scratch
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.layout import (
     DNS_SERVICE_ADDRESS,
@@ -58,7 +58,7 @@ def bring_up(node: Node, plane: ControlPlane) -> None:
     _write_files(node, plane)
     ensure(Program(f"containerd-{node.name}", ("containerd", f"--config={node.folder}/containerd.toml"), node.name))
     wait_until(lambda: _answers(node), f"containerd answered on {node.name}", CONTAINERD_TIMEOUT_S)
-    pause.load(node)
+    scratch.load(node, PAUSE_IMAGE, "pause")
     ensure(Program(f"kubelet-{node.name}", _kubelet(node, plane), node.name))
     proxy = (str(binary("kube-proxy")), f"--config={node.folder}/kube-proxy.json")
     ensure(Program(f"kube-proxy-{node.name}", proxy, node.name))

@@ -43,6 +43,7 @@ TOOLS_BY_NAME = {
     "helm": Tool("helm", "helm.sh/helm/v4/cmd/helm"),
     "kwok": Tool("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     "pause": Tool("pause", "."),
+    "probe": Tool("probe", "."),
     "volumes": Tool("volumes", "."),
 }
 

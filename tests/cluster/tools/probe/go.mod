@@ -1,0 +1,3 @@
+module tiersplit.dev/tests/cluster/tools/probe
+
+go 1.26
