@@ -8,12 +8,14 @@ anything crosses it: whatever runs beyond link k got there through a tensor that
 link that is beyond it when any last layer is pays it exactly. The result's way back is paid by the outputs themselves.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tiersplit_core.cost.arrays import Floats, Ints, ProblemArrays
 from tiersplit_core.cost.latency import objective_s
+from tiersplit_core.planning.contraction import contraction_of
+from tiersplit_core.planning.implied import needed_reads
 from tiersplit_core.planning.maxflow import SINK, SOURCE, Network, cuts, network_of
 
 _TARGET_GAP = 1e-12
@@ -47,17 +49,29 @@ class CutModel:
     """
 
     def __init__(self, arrays: ProblemArrays) -> None:
+        self._contraction = contraction_of(arrays)
+        arrays = self._contraction.arrays
         self._links = arrays.tiers - 1
         self._layers = arrays.layers
         self._arcs: list[tuple[Ints, Ints]] = []
         self._nodes = 2 + self._layers * self._links
-        self._readers = np.bincount(arrays.read_value, minlength=self._layers + 1)
+        self._ordering, self._sending = needed_reads(arrays)
+        self._value = arrays.read_value[self._sending]
+        self._readers = np.bincount(self._value, minlength=self._layers + 1)
+        self._sinks = np.setdiff1d(np.arange(self._layers), arrays.read_value - 1)
         self._add_structure(arrays)
         tails, heads = (np.concatenate(ends) for ends in zip(*self._arcs, strict=True))
         self._network: Network = network_of(self._nodes, tails, heads)
 
     def solve(self, arrays: ProblemArrays) -> CutAnswer:
         """The placement of least latency for the numbers of `arrays`, memory limits aside."""
+        if not self._contraction.holds(arrays.seconds):
+            return CutModel(arrays).solve(arrays)
+        answer = self._solve(self._contraction.under(arrays))
+        return replace(answer, tiers=answer.tiers[self._contraction.group])
+
+    def _solve(self, arrays: ProblemArrays) -> CutAnswer:
+        """As `solve`, for layers that are groups."""
         seconds = self._layer_seconds(arrays)
         base = float(seconds.min(axis=1).sum())
         best = _best_single_tier(arrays)
@@ -93,20 +107,20 @@ class CutModel:
             tails = self._binary(everything, tier) if tier < self._links else SOURCE
             self._add(tails, self._binary(everything, tier - 1) if tier else SINK)
         forced = np.flatnonzero(arrays.forced_first)
-        sinks = np.flatnonzero(self._readers[1:] == 0)
         for link in range(self._links):
             if link + 1 < self._links:
                 self._add(self._binary(everything, link), self._binary(everything, link + 1))
             self._add_reads(arrays, link)
-            self._add_latency(sinks, link)
+            self._add_latency(self._sinks, link)
             if arrays.way_back:
                 self._add_latency(arrays.outputs, link)
             self._add(SOURCE, self._binary(forced, link))
 
     def _add_reads(self, arrays: ProblemArrays, link: int) -> None:
-        value, reader = arrays.read_value, self._binary(arrays.read_layer, link)
-        inner = value > 0
-        self._add(reader[inner], self._binary(value[inner] - 1, link))
+        before, behind = arrays.read_value[self._ordering], arrays.read_layer[self._ordering]
+        inner = before > 0
+        self._add(self._binary(behind[inner], link), self._binary(before[inner] - 1, link))
+        value, reader = self._value, self._binary(arrays.read_layer[self._sending], link)
         single = self._readers[value] == 1
         self._add(self._value_nodes(value[single], link), reader[single])
         shared = np.flatnonzero(self._readers > 1)
@@ -135,10 +149,9 @@ class CutModel:
 
     def _capacities(self, arrays: ProblemArrays, seconds: Floats) -> Floats:
         never = np.inf
-        value, inner = arrays.read_value, arrays.read_value > 0
+        value, inner = self._value, arrays.read_value[self._ordering] > 0
         single = self._readers[value] == 1
         shared = np.flatnonzero(self._readers > 1)
-        sinks = int((self._readers[1:] == 0).sum())
         parts = [(seconds - seconds.min(axis=1, keepdims=True)).T.ravel()]
         for link in range(self._links):
             send_s = 8.0 * arrays.value_bytes / arrays.bandwidth_bps[link]
@@ -146,7 +159,7 @@ class CutModel:
             if link + 1 < self._links:
                 parts.append(np.full(self._layers, never))
             parts += [np.full(int(inner.sum()), never), send_s[value[single]], send_s[shared]]
-            parts += [np.full(int((~single).sum()), never), latency, np.full(sinks, never)]
+            parts += [np.full(int((~single).sum()), never), latency, np.full(len(self._sinks), never)]
             if arrays.way_back:
                 parts += [latency, np.full(len(arrays.outputs), never)]
             parts.append(np.full(int(arrays.forced_first.sum()), never))

@@ -40,12 +40,16 @@ class Network:
     places: Ints
 
 
+def sorted_unique(keys: Ints) -> Ints:
+    """As numpy's `unique`, whose hashing is several times slower than sorting at the size of a network."""
+    keys = np.sort(keys)
+    return np.asarray(keys[np.concatenate(([True], keys[1:] != keys[:-1]))])
+
+
 def network_of(nodes: int, tails: Ints, heads: Ints) -> Network:
     """The network of arcs `tails[i]` → `heads[i]`; parallel arcs share a place."""
     forward, backward = tails * nodes + heads, heads * nodes + tails
-    # Sorting and dropping repetitions is several times faster than numpy's hashing `unique` at this size.
-    keys = np.sort(np.concatenate((forward, backward)))
-    keys = keys[np.concatenate(([True], keys[1:] != keys[:-1]))]
+    keys = sorted_unique(np.concatenate((forward, backward)))
     rows, columns = np.divmod(keys, nodes)
     indptr = np.searchsorted(rows, np.arange(nodes + 1))
     places = np.searchsorted(keys, forward)
