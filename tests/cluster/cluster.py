@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -28,7 +29,7 @@ from tests.cluster.layout import (
     state,
 )
 from tests.cluster.processes import Program, ensure
-from tests.cluster.programs import binary
+from tests.cluster.programs import binary, is_built
 from tests.cluster.waiting import wait_until
 
 PROGRAMS = (
@@ -54,8 +55,7 @@ def up() -> None:
         ClusterError: the machine lacks something, or a part did not come up.
     """
     _check_machine()
-    for program in PROGRAMS:
-        binary(program)
+    _build_programs()
     with _lock():
         cgroups.create()
         network.create_bridge()
@@ -99,6 +99,13 @@ def _check_machine() -> None:
         lacking = requirements.missing()
     if lacking:
         raise ClusterError("the test cluster cannot run here: " + "; ".join(lacking))
+
+
+def _build_programs() -> None:
+    for number, program in enumerate(PROGRAMS, 1):
+        if not is_built(program):
+            print(f"cluster: building {program} ({number} of {len(PROGRAMS)}; once, in minutes)", file=sys.stderr)
+        binary(program)
 
 
 def _control_plane() -> ControlPlane:
