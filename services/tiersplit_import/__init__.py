@@ -1,1 +1,1 @@
-"""From a PyTorch or ONNX model to a bundle: the only room with torch."""
+"""From a PyTorch or ONNX model to a bundle; the only room with torch, which ONNX files do not need."""

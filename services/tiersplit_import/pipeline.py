@@ -18,7 +18,8 @@ from tiersplit_core.graph.cuts import cuts_to_json
 from tiersplit_core.graph.ir import LayerGraph, TensorSpec
 from tiersplit_core.graph.serialization import graph_to_json
 from tiersplit_import.calibrate import golden_inputs, read_samples, statistics
-from tiersplit_import.export import Exported, Reference, export
+from tiersplit_import.export import export
+from tiersplit_import.exported import Exported, Reference
 from tiersplit_import.fold import (
     drop_nothing,
     drop_zero_biases,

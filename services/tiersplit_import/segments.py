@@ -132,11 +132,16 @@ def materialise(bundle_path: str | Path, segments: Sequence[SegmentSpec]) -> Bun
         GraphError: a segment is no legal cut.
     """
     bundle = Bundle.open(bundle_path)
+    blobs = missing_segments(bundle, segments)
+    return extend(bundle, blobs) if blobs else bundle
+
+
+def missing_segments(bundle: Bundle, segments: Sequence[SegmentSpec]) -> list[Blob]:
+    """The files of those `segments` that the bundle does not hold yet; errors as `materialise`."""
     cutter = Cutter(onnx.load(str(bundle.model_path), load_external_data=False), bundle.graph)
     blobs = [_blob(cutter, segment) for segment in segments]
     held = {(entry.digest, entry.annotations.get(media.SEGMENT_ID)) for entry in bundle.layers}
-    new = [blob for blob in blobs if (blob.digest, blob.annotations[media.SEGMENT_ID]) not in held]
-    return extend(bundle, new) if new else bundle
+    return [blob for blob in blobs if (blob.digest, blob.annotations[media.SEGMENT_ID]) not in held]
 
 
 def _blob(cutter: Cutter, segment: SegmentSpec) -> Blob:

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import shutil
 import socket
 import subprocess
 import threading
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.support.required_programs import need
+from tests.support.cluster_gate import need
 from tests.support.stages import wait_for
 
 USER, PASSWORD = "reader", "open sesame"
@@ -46,7 +47,8 @@ def oci_registry(directory: Path, port=0, password=False, certificate=None) -> I
 
     `certificate` is a pair of PEM files (certificate, key).
     """
-    program = need("docker-registry", "docker-registry")
+    program = shutil.which("docker-registry")
+    need("OCI registry", [] if program else ["docker-registry is not installed (Debian's package of that name)"])
     port = port or free_port()
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.yml").write_text(_configuration(directory, port, password, certificate))

@@ -1,0 +1,175 @@
+"""The import room's Jobs: import a model into a registry, and cut the segments of a surface there.
+
+`python -m tiersplit_import.job import|materialise …`; how they end is told by `tiersplit_bundle.job_result`.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tiersplit_api.v1alpha1.model import Model
+from tiersplit_bundle import Bundle, extend, media
+from tiersplit_bundle.access import registry_access
+from tiersplit_bundle.job_result import finish
+from tiersplit_bundle.layout import MAX_DOCUMENT_BYTES, parse_document
+from tiersplit_bundle.reference import Reference, is_reference
+from tiersplit_bundle.registry import Registry
+from tiersplit_core.errors import BundleError, ManifestError, ModelError
+from tiersplit_core.planning.segments import segments_of
+from tiersplit_core.planning.surface_json import surface_from_json
+from tiersplit_core.units import format_bytes, parse_quantity
+from tiersplit_import.chain import check_chain
+from tiersplit_import.fetch import Limits, fetch
+from tiersplit_import.from_manifest import SOURCE, request_of
+from tiersplit_import.pipeline import import_model
+from tiersplit_import.segments import missing_segments
+
+_NOT_CUT_FROM = frozenset({media.PROFILE, media.STATISTICS})
+"""What cutting does not read."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one Job; its exit code."""
+    options = _parser().parse_args(arguments)
+    work = _import if options.job == "import" else _materialise
+    return finish(lambda: work(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--registry-plain-http", action="store_true", help="the registry has no TLS")
+    common.add_argument("--registry-ca", type=Path, metavar="FILE", help="certificates that are trusted besides")
+    common.add_argument("--work", type=Path, metavar="DIRECTORY", help="for files; default: the system's own")
+    parser = argparse.ArgumentParser(prog="tiersplit_import.job", description=__doc__)
+    jobs = parser.add_subparsers(dest="job", required=True)
+    bring = jobs.add_parser("import", parents=[common], help="from a model to a bundle in a registry")
+    bring.add_argument("--model", type=Path, required=True, metavar="FILE", help='{"name": …, "model": spec.model}')
+    bring.add_argument("--push", required=True, metavar="oci://…", help="the repository")
+    bring.add_argument("--tag", required=True, help="under which the bundle is found")
+    bring.add_argument("--max-bytes", default="32Gi", metavar="QUANTITY", help="of one file that is fetched")
+    cut = jobs.add_parser("materialise", parents=[common], help="cut the segments of a bundle's surface")
+    cut.add_argument("--bundle", required=True, metavar="oci://…@sha256:…", help="has the surface")
+    cut.add_argument("--push-tag", required=True, help="under which the bundle with segments is found")
+    return parser
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+class _Progress:
+    """Says every tenth of a transfer."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._tenths = what, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        tenths = 10 * done // max(total, 1)
+        if tenths > self._tenths:
+            self._tenths = tenths
+            _say(f"{self._what}: {format_bytes(done)} of {format_bytes(total)}")
+
+
+def _open(reference: Reference, options: argparse.Namespace) -> Registry:
+    return Registry(reference, registry_access(options.registry_plain_http, options.registry_ca))
+
+
+# import
+
+
+def _import(options: argparse.Namespace) -> str:
+    name, model = _read_model(options.model)
+    with _open(Reference.parse(options.push, "--push").at(options.tag), options) as registry:
+        found = registry.head()
+        if found is not None:
+            _say(f"{registry.reference} is there already")
+            return found.digest
+        with tempfile.TemporaryDirectory(prefix="tiersplit-import-", dir=options.work) as work:
+            bundle = _bundle_of(name, model, options, Path(work))
+            lender = _lender(model, registry.reference)
+            return registry.push_bundle(bundle, mount_from=lender, report=_Progress("pushing"))
+
+
+def _read_model(path: Path) -> tuple[str, Model]:
+    try:
+        with path.open("rb") as file:
+            value = parse_document(file.read(MAX_DOCUMENT_BYTES + 1), str(path))
+        return str(value["name"]), Model.model_validate(value["model"])
+    except OSError as error:
+        raise ManifestError(f"cannot be read: {error.strerror}", str(path)) from error
+    except KeyError as error:
+        raise ManifestError(f"the field {error} is missing", str(path)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ManifestError(first["msg"], ".".join(("spec.model", *map(str, first["loc"])))) from error
+
+
+def _bundle_of(name: str, model: Model, options: argparse.Namespace, work: Path) -> Bundle:
+    if model.source.bundle is not None:
+        return _given_bundle(model.source.bundle, options, work)
+    limits = Limits(max_bytes=parse_quantity(options.max_bytes, "--max-bytes"))
+
+    def get(uri: str, file: str, field: str) -> Path:
+        return fetch(uri, work / file, field, limits, say=_say).path
+
+    request = request_of(name, model, get)
+    try:
+        made = import_model(request.source, work / "bundle", request.options, _say)
+    except ModelError as error:
+        raise request.in_manifest(error) from error
+    for warning in made.warnings:
+        _say(f"warning: {warning}")
+    return Bundle.open(made.path)
+
+
+def _given_bundle(source: str, options: argparse.Namespace, work: Path) -> Bundle:
+    field = f"{SOURCE}.bundle"
+    if not is_reference(source):
+        raise ManifestError("write oci://host/repository:tag, as `tiersplit import --push` prints it", field)
+    reference = Reference.parse(source, field)
+    try:
+        with _open(reference, options) as registry:
+            return registry.pull_bundle(work / "bundle", report=_Progress("pulling"))
+    except BundleError as error:
+        raise ManifestError(str(error), field) from error
+
+
+def _lender(model: Model, target: Reference) -> str | None:
+    """The repository of the same registry that has the blobs already."""
+    given = model.source.bundle
+    source = Reference.parse(given) if given is not None and is_reference(given) else None
+    return source.repository if source is not None and source.host == target.host else None
+
+
+# materialise
+
+
+def _materialise(options: argparse.Namespace) -> str:
+    with _open(Reference.parse(options.bundle, "--bundle"), options) as registry:
+        found = registry.head(options.push_tag)
+        if found is not None:
+            _say(f"{registry.reference.at(options.push_tag)} is there already")
+            return found.digest
+        with tempfile.TemporaryDirectory(prefix="tiersplit-materialise-", dir=options.work) as work:
+            return _cut(registry, Path(work) / "bundle", options.push_tag)
+
+
+def _cut(registry: Registry, directory: Path, tag: str) -> str:
+    known = registry.pull_bundle(directory, blobs=())
+    chosen = {entry.digest for entry in known.layers if entry.media_type not in _NOT_CUT_FROM}
+    bundle = registry.pull_bundle(directory, chosen, _Progress("pulling"))
+    wanted = segments_of(bundle.graph, surface_from_json(bundle.read_json(media.SURFACE)).plans)
+    blobs = missing_segments(bundle, wanted)
+    _say(f"cut {len(blobs)} of {len(wanted)} segments")
+    difference = check_chain(extend(bundle, blobs) if blobs else bundle, wanted)
+    _say(f"the segments compute what the model computes, to {difference.relative:.1e}")
+    return registry.extend(blobs, tag, bundle.digest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
