@@ -1,7 +1,7 @@
 """The way to the next tier: one stream per stage there, the least busy one takes a request."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from tiersplit_stage.meter import Observed
 from tiersplit_stage.stream import LostError, Stream
@@ -14,10 +14,12 @@ class Link:
     Args:
         source: name of this tier.
         target: name of the next tier.
+        noticed: called when the link became usable, stopped being so, or surprised.
     """
 
-    def __init__(self, source: str, target: str) -> None:
+    def __init__(self, source: str, target: str, noticed: Callable[[], None]) -> None:
         self.source, self.target = source, target
+        self._noticed = noticed
         self.budget_bps = 0
         self.changes = asyncio.Event()
         self._streams: dict[str, Stream] = {}
@@ -48,8 +50,12 @@ class Link:
         wanted = set(addresses)
         gone = [self._streams.pop(address) for address in set(self._streams) - wanted]
         for address in sorted(wanted - set(self._streams)):
-            self._streams[address] = Stream(address, self.changes.set, lambda: self.budget_bps)
+            self._streams[address] = Stream(address, self._changed, lambda: self.budget_bps)
         await asyncio.gather(*(stream.close() for stream in gone))
+
+    def _changed(self) -> None:
+        self.changes.set()
+        self._noticed()
 
     async def exchange(self, request_id: bytes, frame: bytes) -> pb.Result:
         """Send an activation set over the least busy stream and wait for its result.

@@ -34,7 +34,7 @@ class Stream:
 
     Args:
         address: HOST:PORT of a stage of the next tier.
-        changed: called when the stream becomes usable or stops being so.
+        changed: called when the stream becomes usable or stops being so, and when its link surprised.
         budget_bps: what probing may use; 0 means 1% of the bandwidth.
     """
 
@@ -49,6 +49,7 @@ class Stream:
         self._budget_bps = budget_bps
         self._answers: dict[bytes, asyncio.Future[pb.Result]] = {}
         self._queue: asyncio.Queue[tuple[bytes, bytes, bool]] = asyncio.Queue()
+        self._budget = ProbeBudget()
         self._overdue: asyncio.TimerHandle | None = None
         self._last_activity = 0.0
         self._stuck_since: float | None = None
@@ -171,32 +172,57 @@ class Stream:
 
     def _receipt(self, request_id: bytes) -> None:
         self._last_activity = time.monotonic()
+        doubted = self.meter.in_doubt
         if self.meter.received(request_id, self._last_activity) is None:
             return
         self._stuck_since = None
         if self.suspect:
             self.suspect = False
+            self._look_again()
+            self._changed()
+        elif doubted or self.meter.in_doubt:
+            self._confirm()
             self._changed()
         self._watch()
+
+    def _look_again(self) -> None:
+        """What the link was before it stood still says little about what it is now."""
+        self._send_probe(ProbeBudget.TINY_BYTES)
+        if self._lends(_OPENING_PADDING[-1]):
+            self._send_probe(_OPENING_PADDING[-1])
+
+    def _confirm(self) -> None:
+        """Ask for a second witness of a surprise at once; what is under way already is one."""
+        if self.meter.outstanding or not self._queue.empty():
+            return
+        size = self.meter.witness_bytes()
+        if size is not None and self._lends(size):
+            self._send_probe(size)
+
+    def _lends(self, size: int) -> bool:
+        return self._budget.lends(size, time.monotonic(), self.meter.bandwidth_bps, self._budget_bps())
 
     def _watch(self) -> None:
         if self._overdue is not None:
             self._overdue.cancel()
             self._overdue = None
-        at = self.meter.overdue_at()
+        at = self.meter.overdue_at() if self.suspect else self.meter.suspicious_at()
         if at is not None:
-            self._overdue = asyncio.get_running_loop().call_at(at, self._stalled)
+            self._overdue = asyncio.get_running_loop().call_at(at, self._stalled if self.suspect else self._suspect)
+
+    def _suspect(self) -> None:
+        """Nothing moved for long: whoever waits may try another way, while the controller does not hear of it yet."""
+        self.suspect, self._stuck_since = True, time.monotonic()
+        self._watch()
+        self._fail_all(f"the link to {self.address} does not move")
+        self._changed()
 
     def _stalled(self) -> None:
-        """Nothing moved for too long: tell the controller and everybody who waits, and keep listening."""
+        """Nothing moved for too long: tell the controller, and keep listening."""
         now = time.monotonic()
         self._overdue = None
         self.meter.lost(now)
-        if not self.suspect:
-            self.suspect = True
-            self._stuck_since = now
-            self._fail_all(f"the link to {self.address} does not move")
-            self._changed()
+        self._changed()
         if self._stuck_since is not None and now - self._stuck_since > _STUCK_S and self._call is not None:
             self._call.cancel()  # a connection that never moves again is better replaced
         else:
@@ -220,7 +246,6 @@ class Stream:
                 answer.set_exception(LostError(reason))
 
     async def _probe(self) -> None:
-        budget = ProbeBudget()
         reported = time.monotonic()
         while True:
             await asyncio.sleep(0.25)
@@ -231,7 +256,7 @@ class Stream:
                     self.meter.lost(now)
                 continue
             idle = not self.meter.outstanding and now - self._last_activity >= _PROBE_IDLE_S
-            padding = budget.padding(now, self.meter.bandwidth_bps, self._budget_bps()) if idle else None
+            padding = self._budget.padding(now, self.meter.bandwidth_bps, self._budget_bps()) if idle else None
             if padding is not None:
                 self._send_probe(padding)
 

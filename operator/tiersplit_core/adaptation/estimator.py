@@ -7,7 +7,7 @@ The information that is forgotten is replaced by that of a prior, so that direct
 payloads equally large) stay where the prior has them instead of winding up.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,7 @@ class LinkEstimator:
     _held: list[LinkSample] = field(init=False, default_factory=list)
     _lost: int = field(init=False, default=0)
     _samples: int = field(init=False, default=0)
+    _roughness: float = field(init=False, default=1.0)
 
     def __post_init__(self) -> None:
         self._restart(self.latency_s, 8e6 / self.bandwidth_bps, _AT_START)
@@ -92,6 +93,11 @@ class LinkEstimator:
         latency_s, per_megabyte_s = self._solution()
         bandwidth_bps = min(8e6 / max(per_megabyte_s, 1e-12), MAX_BANDWIDTH_BPS)
         return LinkEstimate(bandwidth_bps, latency_s, self._lost >= self.lost_threshold, self._samples)
+
+    @property
+    def held(self) -> LinkSample | None:
+        """The newest surprising transmission that no other one has confirmed or refuted yet."""
+        return self._held[-1] if self._held else None
 
     def observe(self, sample: LinkSample) -> None:
         """Take one transmission into account."""
@@ -109,16 +115,32 @@ class LinkEstimator:
     def _weigh(self, sample: LinkSample) -> None:
         residual = self._residual(sample)
         if abs(residual) <= GATE:
-            self._held.clear()
+            self._held = [held for held in self._held if not self._refutes(sample, held)]
+            self._roughness += (1 - FORGETTING) * (max(residual**2, 1.0) - self._roughness)
             self._update(sample, min(1.0, HUBER / max(abs(residual), 1e-9)))
             return
-        alike = [held for held in self._held[-1:] if (self._residual(held) > 0) == (residual > 0)]
+        alike = [held for held in self._held[-1:] if self._confirms(sample, held)]
         self._held.append(sample)
         if alike or len(self._held) >= MISFIT_SAMPLES or self._samples < CHANGE_SAMPLES:
-            self._change()
+            self._change([*alike, sample] if alike else self._held)
 
-    def _change(self) -> None:
-        held, self._held = self._held, []
+    def _as_if_changed(self, sample: LinkSample, held: LinkSample) -> LinkSample:
+        """`sample` with the seconds that it would have taken, were `held` a change of the bandwidth."""
+        latency_s, _ = self._solution()
+        moving_s = max(held.seconds - 2 * held.idle_before * latency_s, 0.0)
+        seconds = 2 * sample.idle_before * latency_s + moving_s * sample.payload_bytes / held.payload_bytes
+        return replace(sample, seconds=seconds)
+
+    def _refutes(self, sample: LinkSample, held: LinkSample) -> bool:
+        """Were `held` a change, `sample`, as expected as it is, would have been surprising too."""
+        return abs(self._residual(self._as_if_changed(sample, held))) > GATE
+
+    def _confirms(self, sample: LinkSample, held: LinkSample) -> bool:
+        """`sample` is nearer to what a change would have made of it than to what was expected."""
+        residual, changed = self._residual(sample), self._residual(self._as_if_changed(sample, held))
+        return residual * changed > 0 and abs(residual) > abs(changed) / 2
+
+    def _change(self, held: list[LinkSample]) -> None:
         # The slowest that the link can be, were all seconds spent on bytes: the truth must lie within the spread.
         slowest = max(sample.seconds / (sample.payload_bytes / 1e6) for sample in held)
         self._restart(*self._solution(), _AFTER_CHANGE, slowest)
@@ -134,6 +156,7 @@ class LinkEstimator:
         self._prior = np.stack([strength, strength * believed])
         self._information = np.diag(strength)
         self._evidence = strength * believed
+        self._held = []
         self._samples = 0
 
     def _row(self, sample: LinkSample) -> Vector:
@@ -148,8 +171,10 @@ class LinkEstimator:
         scale = 1 / (sample.seconds + JITTER_S)
         row = self._row(sample) * scale
         strength, pull = self._prior
-        self._information = FORGETTING * self._information + LEAK * np.diag(strength) + weight * np.outer(row, row)
-        self._evidence = FORGETTING * self._evidence + LEAK * pull + weight * row * sample.seconds * scale
+        # Where transmissions scatter more, payloads of nearly one size would tell the unknowns apart by their noise.
+        leak = LEAK * self._roughness
+        self._information = FORGETTING * self._information + leak * np.diag(strength) + weight * np.outer(row, row)
+        self._evidence = FORGETTING * self._evidence + leak * pull + weight * row * sample.seconds * scale
         self._samples += 1
 
     def _solution(self) -> tuple[float, float]:

@@ -59,6 +59,61 @@ def test_the_oldest_transmission_counts_as_lost_when_nothing_moves():
     assert meter.received(b"a", 9.0) is not None, "a late receipt still teaches"
 
 
+def measured(meter, sizes, bandwidth_bps, now=0.0):
+    """Transmissions over an idle link with 5 ms latency; the second after them."""
+    for size in sizes:
+        meter.sent(b"m", size, now)
+        now += 0.01 + 8 * size / bandwidth_bps
+        meter.received(b"m", now)
+        now += 1.0
+    return now
+
+
+def test_a_surprise_asks_once_for_a_witness_of_its_size():
+    meter = Meter()
+    now = measured(meter, (100, 27_000) * 5, 5e7)
+    assert meter.witness_bytes() is None
+    now = measured(meter, [27_000], 5e6, now)
+    assert meter.in_doubt
+    assert meter.witness_bytes() == 27_000
+    assert meter.witness_bytes() is None, "one witness is enough"
+    measured(meter, [27_000], 5e6, now)
+    assert not meter.in_doubt
+    assert meter.bandwidth_bps == pytest.approx(5e6, rel=0.2)
+
+
+def test_a_witness_of_a_large_transmission_over_a_slow_link_takes_half_a_second():
+    meter = Meter()
+    now = measured(meter, (100, 60_000) * 5, 5e7)
+    measured(meter, [60_000], 2e5, now)
+    assert meter.witness_bytes() == pytest.approx(0.5 * 2e5 / 8, rel=0.05)
+
+
+def test_an_outlier_is_refuted_by_its_witness():
+    meter = Meter()
+    now = measured(meter, (100, 27_000) * 5, 5e7)
+    before = meter.bandwidth_bps
+    now = measured(meter, [27_000], 5e6, now)
+    measured(meter, [27_000], 5e7, now)
+    assert not meter.in_doubt
+    assert meter.bandwidth_bps == pytest.approx(before, rel=0.05)
+
+
+def test_after_an_outage_a_receipt_shows_no_more_seconds_than_were_waited():
+    meter = Meter()
+    now = measured(meter, (100, 27_000) * 5, 5e6)
+    meter.take()
+    for name, size in ((b"bulk", 2_000), (b"tiny", 90)):
+        meter.sent(name, size, now)
+        meter.lost(now + 0.5)
+        meter.lost(now + 1.5)
+        now += 12.0
+        meter.received(name, now)
+    bulk, tiny = (seen for seen in meter.take() if not seen.lost)
+    assert (bulk.size_bytes, bulk.seconds) == (2_000, pytest.approx(0.5))
+    assert tiny.size_bytes == 0, "the link moves, but how fast is not known"
+
+
 def test_a_receipt_that_nothing_waits_for_is_ignored():
     assert Meter().received(b"x", 1.0) is None
 
@@ -73,6 +128,23 @@ def test_probing_stays_within_its_share_of_the_bandwidth(bandwidth, steps):
         used += 0 if padding is None else padding + 96
         largest = max(largest, padding or 0)
     assert used <= 0.01 * bandwidth / 8 * now + 1
+
+
+@given(
+    st.floats(1e4, 1e9),
+    st.lists(st.tuples(st.floats(0, 2.0), st.one_of(st.none(), st.integers(64, 65536))), min_size=10, max_size=100),
+)
+def test_what_is_lent_for_a_question_is_one_probe_at_most_and_is_paid_back(bandwidth, asked):
+    budget, now, used = ProbeBudget(), 0.0, 0
+    budget.padding(now, bandwidth, 0)
+    for step, size in asked:
+        now += step
+        if size is None:
+            padding = budget.padding(now, bandwidth, 0)
+            used += 0 if padding is None else padding + 96
+        elif budget.lends(size, now, bandwidth, 0):
+            used += size + 96
+        assert used <= 0.01 * bandwidth / 8 * now + 65536 + 96 + 1
 
 
 def test_a_budget_of_the_route_counts_where_the_bandwidth_is_not_known():

@@ -73,6 +73,49 @@ def test_one_outlier_moves_nothing() -> None:
     assert estimator.estimate.bandwidth_bps == pytest.approx(1e7, rel=0.01)
 
 
+@pytest.mark.parametrize("slower", [0.1, 10.0])
+def test_a_small_transmission_that_could_not_have_told_refutes_no_surprise(slower: float) -> None:
+    estimator = LinkEstimator(1e7, 0.01)
+    for _ in range(20):
+        estimator.observe(sample(100_000, 1e7, 0.01))
+    surprise = sample(100_000, 1e7 * slower, 0.01)
+    estimator.observe(surprise)
+    estimator.observe(sample(64, 1e7, 0.01))
+    assert estimator.held == surprise
+    estimator.observe(surprise)
+    assert estimator.held is None
+    assert estimator.estimate.bandwidth_bps == pytest.approx(1e7 * slower, rel=0.2)
+
+
+def test_a_transmission_that_would_have_shown_the_change_refutes_a_surprise() -> None:
+    estimator = LinkEstimator(1e7, 0.01)
+    for _ in range(20):
+        estimator.observe(sample(100_000, 1e7, 0.01))
+    estimator.observe(sample(100_000, 1e6, 0.01))
+    estimator.observe(sample(50_000, 1e7, 0.01))
+    assert estimator.held is None
+    assert estimator.estimate.bandwidth_bps == pytest.approx(1e7, rel=0.05)
+
+
+def test_jitter_after_an_outlier_confirms_nothing() -> None:
+    estimator = LinkEstimator(1e7, 0.01)
+    for _ in range(20):
+        estimator.observe(sample(100_000, 1e7, 0.01))
+    estimator.observe(sample(100_000, 1e7, 0.01, noise=5))
+    estimator.observe(sample(100_000, 1e7, 0.01, noise=1.4))
+    assert estimator.estimate.bandwidth_bps == pytest.approx(1e7, rel=0.05)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_payloads_of_nearly_one_size_do_not_tell_latency_from_bandwidth_by_their_jitter(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    estimator = LinkEstimator(1.6e6, 0.005)
+    for _ in range(100):
+        estimator.observe(sample(int(rng.integers(6_700, 6_801)), 1.6e6, 0.005, noise=float(rng.uniform(0.75, 1.25))))
+    assert 1e6 < estimator.estimate.bandwidth_bps < 2.6e6
+
+
 def test_scattered_outliers_are_ridden_out() -> None:
     rng = np.random.default_rng(7)
     estimator = LinkEstimator(1e7, 0.01)
