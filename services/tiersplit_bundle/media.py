@@ -21,3 +21,6 @@ SEGMENT_ID = "tiersplit.segment"
 SEGMENT_ABOUT = "tiersplit.about"
 BASE = "tiersplit.base"
 """Manifest annotation of an extended bundle: the digest of the manifest that import wrote."""
+
+TIER = "tiersplit.tier"
+"""Annotation of a profile, as a layer or an artifact: the tier that it is of."""
