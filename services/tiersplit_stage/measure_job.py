@@ -1,0 +1,152 @@
+"""The Job that measures a bundle of a registry on a tier and pushes the profile there.
+
+`python -m tiersplit_stage.measure_job --bundle oci://…@sha256:… --tier edge --threads 1 --batches 1,8 --push-tag …`
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from math import fsum
+from pathlib import Path
+
+from tiersplit_bundle import Blob, Bundle, media
+from tiersplit_bundle.access import registry_access
+from tiersplit_bundle.job_result import finish
+from tiersplit_bundle.layout import canonical_json
+from tiersplit_bundle.reference import Reference
+from tiersplit_bundle.registry import Registry
+from tiersplit_core.errors import BundleError, InputError, ProfileError
+from tiersplit_core.profile.chunks import chunks
+from tiersplit_core.profile.json import profile_to_json
+from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
+from tiersplit_core.units import format_bytes
+from tiersplit_stage.measure.machine import describe_machine
+from tiersplit_stage.measure.room import room_bytes
+from tiersplit_stage.measure.segments import measure_segments, running_order
+from tiersplit_stage.measure.settings import Settings
+from tiersplit_stage.measure.whole import measure_layers
+from tiersplit_stage.processors import usable_processors
+
+_MAX_BATCH = 1024
+_WHOLE = frozenset({media.GRAPH, media.MODEL, media.WEIGHTS, media.GOLDEN})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the Job; its exit code."""
+    options = _parser().parse_args(arguments)
+    return finish(lambda: _measure(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tiersplit_stage.measure_job", description=__doc__)
+    parser.add_argument("--bundle", required=True, metavar="oci://…@sha256:…", help="what is measured")
+    parser.add_argument("--tier", required=True, help="the tier's name")
+    parser.add_argument("--threads", type=int, default=0, help="as the stage has; 0: the processors it may use")
+    parser.add_argument("--batches", default="1", metavar="1,2,…", help="batch sizes")
+    parser.add_argument("--segments", default="", metavar="ID,…", help="these (by name or digest) instead of layers")
+    parser.add_argument("--push-tag", required=True, help="under which the profile is found")
+    parser.add_argument("--budget-s", type=float, default=2.0, help="seconds of runs per batch size")
+    parser.add_argument("--memory-bytes", type=int, help="what the tier may hold; the container's limit counts too")
+    parser.add_argument("--registry-plain-http", action="store_true", help="the registry has no TLS")
+    parser.add_argument("--registry-ca", type=Path, metavar="FILE", help="certificates that are trusted besides")
+    parser.add_argument("--work", type=Path, metavar="DIRECTORY", help="for the bundle; default: the system's own")
+    return parser
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _measure(options: argparse.Namespace) -> str:
+    settings = _settings(options)
+    access = registry_access(options.registry_plain_http, options.registry_ca)
+    with Registry(Reference.parse(options.bundle, "--bundle"), access) as registry:
+        found = registry.head(options.push_tag)
+        if found is not None:
+            _say(f"{registry.reference.at(options.push_tag)} is there already")
+            return found.digest
+        with tempfile.TemporaryDirectory(prefix="tiersplit-measure-", dir=options.work) as work:
+            profile = _profile(registry, Path(work) / "bundle", settings, options.segments)
+        data = canonical_json(profile_to_json(profile))
+        about = {media.TIER: settings.tier, "tiersplit.version": version("tiersplit")}
+        return registry.push_artifact(Blob(media.PROFILE, data), media.PROFILE, options.push_tag, about)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    sizes = [part.strip() for part in options.batches.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= _MAX_BATCH for part in sizes):
+        raise InputError(
+            f"{options.batches!r} is no list of batch sizes; write as in 1,8 (1 to {_MAX_BATCH})", "--batches"
+        )
+    limits = [limit for limit in (options.memory_bytes, room_bytes()) if limit is not None]
+    return Settings(
+        tier=options.tier,
+        threads=options.threads if options.threads > 0 else usable_processors(),
+        batches=tuple(sorted({int(part) for part in sizes})),
+        budget_s=options.budget_s,
+        memory_bytes=min(limits, default=None),
+    )
+
+
+def _profile(registry: Registry, directory: Path, settings: Settings, segments: str) -> TierProfile:
+    bundle = registry.pull_bundle(directory, blobs=())
+    names = [name.strip() for name in segments.split(",") if name.strip()]
+    return _segments(registry, bundle, settings, names) if names else _layers(registry, bundle, settings)
+
+
+def _layers(registry: Registry, known: Bundle, settings: Settings) -> TierProfile:
+    wanted = {entry.digest for entry in known.layers if entry.media_type in _WHOLE}
+    _check_memory(registry.pull_bundle(known.root, {known.graph_digest}), settings)
+    return measure_layers(registry.pull_bundle(known.root, wanted), settings, _say)
+
+
+def _check_memory(bundle: Bundle, settings: Settings) -> None:
+    """A model that cannot fit is refused before the kernel ends the process in the middle of it."""
+    limit, least = settings.memory_bytes, min(settings.batches)
+    if limit is not None and len(chunks(bundle.graph, limit, least)) > 1:
+        raise ProfileError(
+            f"the whole model does not fit the {format_bytes(limit)} that tier {settings.tier!r} has for it, so it "
+            "cannot be measured there; raise the tier's memory and resources.limits.memory, or measure it in chunks "
+            "with `tiersplit profile --memory … --push` on such a machine",
+            "spec.tiers",
+        )
+
+
+def _segments(registry: Registry, known: Bundle, settings: Settings, names: Sequence[str]) -> TierProfile:
+    """A profile of segments alone: no layers, and as the whole what they take together."""
+    bundle = registry.pull_bundle(known.root, {known.graph_digest})
+    ids = _ids(bundle, names)
+    chain = running_order(bundle, ids)
+    bundle = registry.pull_bundle(known.root, bundle.needed_by(segment.id for segment in chain))
+    measured = measure_segments(bundle, settings, _say, ids)
+    return TierProfile(
+        tier=settings.tier,
+        kind=ProfileKind.MEASURED,
+        graph=bundle.graph_digest,
+        threads=settings.threads,
+        machine=describe_machine(),
+        batches={size: BatchProfile({}, _sum(found), found) for size, found in measured.items()},
+    )
+
+
+def _ids(bundle: Bundle, names: Sequence[str]) -> list[str]:
+    known = {key: segment.id for segment in bundle.segments for key in (segment.id, segment.digest)}
+    for name in names:
+        if name not in known:
+            raise BundleError(f"the bundle has no segment {name!r}; materialise its surface first", "--segments")
+    return list(dict.fromkeys(known[name] for name in names))
+
+
+def _sum(timings: Mapping[str, Timing]) -> Timing:
+    return Timing(
+        fsum(timing.median_s for timing in timings.values()),
+        fsum(timing.spread_s for timing in timings.values()),
+        min(timing.runs for timing in timings.values()),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
