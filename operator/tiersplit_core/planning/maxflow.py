@@ -4,13 +4,19 @@ scipy's `maximum_flow` (Dinic 1970, O(V² E)) takes 32-bit capacities. One scale
 capacities span many magnitudes, so the pass is repeated on what remains: each round scales the residual network so
 that the remaining gap fills the integers, finds a maximum flow there and subtracts it in floating point. The flow is a
 lower bound and the cut an upper bound at every round; their difference is the proof. A round shrinks it by about E/2²⁹.
+No least cut separates nodes that reach each other over residuals above the gap: they are one node from then on, which
+leaves a handful to later rounds.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 SOURCE, SINK = 0, 1
 MAX_ROUNDS = 6
@@ -43,7 +49,9 @@ class Network:
 def sorted_unique(keys: Ints) -> Ints:
     """As numpy's `unique`, whose hashing is several times slower than sorting at the size of a network."""
     keys = np.sort(keys)
-    return np.asarray(keys[np.concatenate(([True], keys[1:] != keys[:-1]))])
+    first = np.ones(len(keys), dtype=bool)
+    first[1:] = keys[1:] != keys[:-1]
+    return np.asarray(keys[first])
 
 
 def network_of(nodes: int, tails: Ints, heads: Ints) -> Network:
@@ -83,22 +91,45 @@ def cuts(network: Network, capacity: Floats, upper: float) -> Iterator[Cut]:
         A cut with the value of a flow; stops where rounding allows no better proof or after `MAX_ROUNDS`.
     """
     full: Floats = np.bincount(network.places, capacity, len(network.heads)).astype(np.float64)
-    residual: Floats = full.copy()
+    rest, residual, joined = network, full, np.arange(network.nodes)
     flow, gap = 0.0, upper
     for _ in range(MAX_ROUNDS):
         scale = _INTEGER_GAP / gap
         # No minimum cut contains an arc above the gap: twice the gap is as good as infinite, and fits 32 bits.
         integers = np.floor(np.clip(residual, 0.0, 2.0 * gap) * scale).astype(np.int32)
-        value, moved = _dinic(network, integers)
-        sink_side = ~_reachable(network, integers - moved > 0)
+        value, moved = _dinic(rest, integers)
+        sink_side = ~_reachable(rest, integers - moved > 0)[joined]
         flow += value / scale
-        residual = residual - moved / scale
         cut_value = float(full[~sink_side[network.tails] & sink_side[network.heads]].sum())
         yield Cut(sink_side, cut_value, min(flow, cut_value))
         remaining = cut_value - flow
         if not 0.0 < remaining < gap:
             return
         gap = remaining
+        rest, residual, groups = _join(rest, residual - moved / scale, 2.0 * gap)
+        joined = groups[joined]
+        if joined[SOURCE] == joined[SINK]:
+            return
+
+
+def _join(network: Network, residual: Floats, above: float) -> tuple[Network, Floats, Ints]:
+    """Make one node of nodes that reach each other over residuals `above` this.
+
+    Returns:
+        The network of groups, its residuals, and the group of each node; source and sink share one where the gap is
+        below what rounding leaves of the residuals.
+    """
+    count, groups = _strong_components(network, residual > above)
+    ends = groups[[SOURCE, SINK]]
+    order = np.concatenate((ends, np.setdiff1d(np.arange(count), ends)))
+    position = np.zeros(count, dtype=np.int64)
+    position[order] = np.arange(len(order))
+    groups = position[groups]
+    tails, heads = groups[network.tails], groups[network.heads]
+    outside = tails != heads
+    smaller = network_of(len(order), tails[outside], heads[outside])
+    sums: Floats = np.bincount(smaller.places, residual[outside], len(smaller.heads)).astype(np.float64)
+    return smaller, sums, groups
 
 
 def _dinic(network: Network, integers: NDArray[np.int32]) -> tuple[int, NDArray[np.int32]]:
@@ -111,15 +142,28 @@ def _dinic(network: Network, integers: NDArray[np.int32]) -> tuple[int, NDArray[
     return int(result.flow_value), np.asarray(result.flow.data)
 
 
-def _reachable(network: Network, usable: Bools) -> Bools:
-    """Which nodes the source reaches over usable places."""
+def _graph_of(network: Network, usable: Bools) -> "csr_matrix":
+    """The network with usable places alone."""
     from scipy.sparse import csr_matrix  # noqa: PLC0415
-    from scipy.sparse.csgraph import breadth_first_order  # noqa: PLC0415
 
     starts = np.concatenate(([0], np.cumsum(usable)))[network.indptr].astype(np.int32)
     heads = network.heads[usable]
-    graph = csr_matrix((np.ones(len(heads)), heads, starts), shape=(network.nodes, network.nodes))
-    order = breadth_first_order(graph, SOURCE, directed=True, return_predecessors=False)
+    return csr_matrix((np.ones(len(heads)), heads, starts), shape=(network.nodes, network.nodes))
+
+
+def _reachable(network: Network, usable: Bools) -> Bools:
+    """Which nodes the source reaches over usable places."""
+    from scipy.sparse.csgraph import breadth_first_order  # noqa: PLC0415
+
+    order = breadth_first_order(_graph_of(network, usable), SOURCE, directed=True, return_predecessors=False)
     reached = np.zeros(network.nodes, dtype=bool)
     reached[order] = True
     return reached
+
+
+def _strong_components(network: Network, usable: Bools) -> tuple[int, Ints]:
+    """How many groups of nodes reach each other over usable places, and the group of each node."""
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
+    count, groups = connected_components(_graph_of(network, usable), directed=True, connection="strong")
+    return int(count), np.asarray(groups, dtype=np.int64)
