@@ -78,16 +78,22 @@ class Segment(_message.Message):
     def __init__(self, id: _Optional[str] = ..., blob: _Optional[str] = ..., weights: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RoutePlan(_message.Message):
-    __slots__ = ("digest", "segments", "crossings", "costs")
+    __slots__ = ("digest", "segments", "crossings", "costs", "model", "golden_blobs", "bundle")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     CROSSINGS_FIELD_NUMBER: _ClassVar[int]
     COSTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    GOLDEN_BLOBS_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
     digest: str
     segments: _containers.RepeatedCompositeFieldContainer[PlanSegment]
     crossings: _containers.RepeatedCompositeFieldContainer[Crossing]
     costs: _containers.RepeatedCompositeFieldContainer[PlanCost]
-    def __init__(self, digest: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[PlanSegment, _Mapping]]] = ..., crossings: _Optional[_Iterable[_Union[Crossing, _Mapping]]] = ..., costs: _Optional[_Iterable[_Union[PlanCost, _Mapping]]] = ...) -> None: ...
+    model: Model
+    golden_blobs: _containers.RepeatedScalarFieldContainer[str]
+    bundle: str
+    def __init__(self, digest: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[PlanSegment, _Mapping]]] = ..., crossings: _Optional[_Iterable[_Union[Crossing, _Mapping]]] = ..., costs: _Optional[_Iterable[_Union[PlanCost, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., golden_blobs: _Optional[_Iterable[str]] = ..., bundle: _Optional[str] = ...) -> None: ...
 
 class PlanCost(_message.Message):
     __slots__ = ("batch", "compute_s", "link_bytes", "link_trips")
