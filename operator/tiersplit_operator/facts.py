@@ -180,8 +180,9 @@ class ArtifactRecord:
         base: digest of the manifest that import wrote.
         graph: digest of the graph blob; empty: this is no bundle.
         segments: digest of the ONNX file per segment id.
-        profiles: digests of the profile blobs, oldest first.
-        surface: digest of the newest surface blob; empty: there is none.
+        profiles: digest of the newest profile blob per tier name.
+        surface: digest of the surface blob; empty: there is none.
+        outcome: what planning came to, beside the surface; see `plan_outcome`.
         annotations: the manifest's annotations.
     """
 
@@ -190,8 +191,9 @@ class ArtifactRecord:
     base: str = ""
     graph: str = ""
     segments: Mapping[str, str] = field(default_factory=dict)
-    profiles: tuple[str, ...] = ()
+    profiles: Mapping[str, str] = field(default_factory=dict)
     surface: str = ""
+    outcome: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -230,6 +232,15 @@ class LinkSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class StageSeen:
+    """What one tier does in the selected plan: how many layers it has, and the bytes that it sends on per request."""
+
+    tier: str
+    layers: int
+    sends_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
     """One decision of the policy.
 
@@ -254,7 +265,9 @@ class AdaptationView:
         bundle: digest of the manifest that the route serves from.
         selected: digest of the plan that heads use; None: none yet.
         split: how many layers each tier has, as in `edge:12,cloud:40`.
+        stages: what each tier does in the selected plan.
         plans: how many plans the route has.
+        gap: how far the best of the plans may be from the best of all.
         selectable: digests of the plans that answered their golden request.
         expected_s: estimated seconds of the selected plan now.
         observed_s: mean seconds that heads saw.
@@ -272,7 +285,9 @@ class AdaptationView:
     bundle: str
     selected: str | None = None
     split: str = ""
+    stages: tuple[StageSeen, ...] = ()
     plans: int = 0
+    gap: float | None = None
     selectable: frozenset[str] = frozenset()
     expected_s: float | None = None
     observed_s: float | None = None
@@ -328,7 +343,7 @@ class Facts:
         return int(self.body["metadata"].get("generation", 0))
 
     @property
-    def image(self) -> Document:
+    def status(self) -> Document:
         """The status as it stands."""
         return self.body.get("status") or {}
 
