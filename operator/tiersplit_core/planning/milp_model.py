@@ -149,6 +149,8 @@ class MilpModel:
             send_s = 8.0 * self.arrays.value_bytes / self.arrays.bandwidth_bps[link]
             for value in np.flatnonzero(send_s > self.upper_s).tolist():
                 self.add_row(self.crosses(value, link), 0.0)
+                if self.arrays.way_back and value - 1 in self.arrays.outputs:
+                    self.add_row(self.x(value - 1, link), 0.0)
 
     def _weights(self, tier: int, limit: int) -> Expression:
         sizes = _no_more_than(limit + 1, self.arrays.weight_bytes)
@@ -267,7 +269,8 @@ class MilpModel:
         terms = [(self.crosses(value, link), size) for value, size in enumerate(sizes) if 0 < size <= longest]
         terms.append((({self._first_used + link: 1.0}, 0.0), latency))
         if arrays.way_back:
-            terms += [(self.x(output, link), sizes[output + 1]) for output in arrays.outputs.tolist()]
+            back = [output for output in arrays.outputs.tolist() if sizes[output + 1] <= longest]
+            terms += [(self.x(output, link), sizes[output + 1]) for output in back]
             terms.append((({self._first_back + link: 1.0}, 0.0), latency))
         return total(terms)
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.support.problems import problems
 from tiersplit_core.planning.planner import solve
-from tiersplit_core.planning.problem import Link, Problem, ProblemLayer, Tier
+from tiersplit_core.planning.problem import Link, Objective, Problem, ProblemLayer, Tier
+from tiersplit_core.planning.solution import Status
 
 RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NOTHING = {"t0": 0.0, "t1": 0.0}
@@ -55,3 +56,17 @@ def test_the_mixed_integer_program_equals_enumeration_where_memory_fits_to_the_b
     assert found.status is expected.status, found.constraint
     if expected.plan is not None:
         assert found.objective_s == pytest.approx(expected.objective_s, rel=1e-9, abs=1e-15)
+
+
+def test_a_way_back_that_takes_forever_does_not_drown_the_rest():
+    layers = (
+        ProblemLayer("l0", ("input",), 0, 1, {"t0": 3.0, "t1": 0.0}),
+        ProblemLayer("l1", ("input",), 2, 2, {"t0": 3.0, "t1": 0.0}),
+        ProblemLayer("l2", ("l0",), 10**12, 0, NOTHING),
+        ProblemLayer("l3", ("l1",), 1, 0, {"t0": 0.0, "t1": 1.0}),
+    )
+    tiers, links = (Tier("t0", 10**13), Tier("t1")), (Link("t0", "t1", 2.0, 0.0),)
+    problem = Problem(layers, ("l2",), 0, tiers, links, Objective.THROUGHPUT, result_tier="t0")
+    found = solve(problem, "milp")
+    assert found.status is Status.OPTIMAL
+    assert found.objective_s == pytest.approx(3.0, rel=1e-9)
