@@ -1,0 +1,49 @@
+"""What heads are told besides the plan: how far they may follow their own link, and what they cannot see."""
+
+from collections.abc import Iterable
+
+from tiersplit_control.intent import Intent
+from tiersplit_core.adaptation.policy import Mode
+from tiersplit_core.planning.problem import Objective
+from tiersplit_operator.adaptation.outlook import Outlook
+from tiersplit_wire.v1 import route_pb2 as pb
+
+PROBE_SHARE = 0.01
+MIN_PROBE_BPS, MAX_PROBE_BPS = 2_000, 10_000_000
+
+
+def guidance(intent: Intent, now: Outlook, allowed: Iterable[str], *, held: bool) -> pb.Guidance:
+    """The guidance of a route.
+
+    Args:
+        intent: what the manifest asks for.
+        now: links and loads as believed.
+        allowed: plans that heads may choose.
+        held: the selected plan must be used: it is pinned, moves are not automatic, or a fallback is in force.
+    """
+    follow = intent.policy.mode is Mode.AUTO and not held
+    mode = pb.Guidance.MODE_FOLLOW_LINK if follow else pb.Guidance.MODE_FOLLOW_SELECTED
+    return pb.Guidance(
+        mode=mode,
+        min_gain=intent.policy.min_gain,
+        cooldown_s=intent.policy.cooldown_s,
+        throughput=intent.objective is Objective.THROUGHPUT,
+        allowed=sorted(allowed),
+        links=[
+            pb.LinkView(
+                source=link.source,
+                target=link.target,
+                bandwidth_bps=estimate.bandwidth_bps,
+                latency_s=estimate.latency_s,
+                down=estimate.down,
+            )
+            for link, estimate in zip(intent.links, now.links, strict=True)
+        ],
+        loads=[pb.TierLoad(tier=tier, load=load) for tier, load in zip(intent.tier_names, now.loads, strict=True)],
+    )
+
+
+def probe_budget_bps(now: Outlook) -> int:
+    """1% of the narrowest link that is up, in bits per second."""
+    rates = [link.bandwidth_bps for link in now.links if not link.down]
+    return int(min(max(PROBE_SHARE * min(rates, default=0.0), MIN_PROBE_BPS), MAX_PROBE_BPS))

@@ -1,0 +1,91 @@
+"""From a finished bundle to what can be served: intent, catalogue, and a route."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tiersplit_api.v1alpha1.adaptation import Prometheus
+from tiersplit_api.v1alpha1.types import SplitDeployment
+from tiersplit_bundle import media
+from tiersplit_bundle.bundle import Bundle
+from tiersplit_bundle.layout import parse_document
+from tiersplit_control.catalogue import Catalogue
+from tiersplit_control.intent import Intent, intent_of
+from tiersplit_control.routing import make_route
+from tiersplit_core.errors import OperationError
+from tiersplit_core.planning.surface_json import surface_from_json
+from tiersplit_core.profile.json import profile_from_json
+from tiersplit_core.profile.layers import TierProfile
+from tiersplit_wire.v1 import route_pb2 as pb
+
+MAX_BATCH = 256
+
+
+class BundleSource(Protocol):
+    """Where bundles are read from."""
+
+    async def bundle(self, reference: str) -> Bundle:
+        """The bundle of `oci://HOST/REPOSITORY@DIGEST` with its graph, surface and profiles; segments stay away.
+
+        Raises:
+            BundleError: it is damaged or none.
+            OperationError: the registry does not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a bundle can serve for one resource.
+
+    Attributes:
+        intent: what the manifest asks for.
+        catalogue: the plans.
+        queries: the manifest's own queries of Prometheus.
+        route: without epoch, selected plan, probe budget and guidance.
+    """
+
+    intent: Intent
+    catalogue: Catalogue
+    queries: Prometheus
+    route: pb.Route
+
+
+def catalogue_of(bundle: Bundle) -> Catalogue:
+    """The plans that a bundle carries: its newest surface, with the newest profile of each tier.
+
+    Raises:
+        BundleError: there is no surface, or a document is none.
+    """
+    surface = surface_from_json(bundle.read_json(media.SURFACE))
+    blobs = {segment.id: segment.digest for segment in bundle.segments}
+    return Catalogue(bundle.graph, surface.tiers, surface, _profiles(bundle), blobs)
+
+
+def _profiles(bundle: Bundle) -> dict[str, TierProfile]:
+    found: dict[str, TierProfile] = {}
+    for entry in bundle.layers:
+        if entry.media_type == media.PROFILE:
+            document = parse_document(bundle.read(entry.digest), entry.digest)
+            profile = profile_from_json(document, bundle.graph, bundle.graph_digest)
+            found[profile.tier] = profile
+    return found
+
+
+def served(
+    resource: SplitDeployment, bundle: Bundle, catalogue: Catalogue, reference: str, addresses: Mapping[str, str]
+) -> Served:
+    """What `bundle` can serve for `resource`.
+
+    Raises:
+        ManifestError: the manifest asks for something that is not planned.
+        OperationError: the bundle's surface is for other tiers, or lacks a segment.
+    """
+    intent = intent_of(resource)
+    if intent.tier_names != catalogue.tiers:
+        planned, wanted = ", ".join(catalogue.tiers), ", ".join(intent.tier_names)
+        raise OperationError(f"the bundle was planned for the tiers {planned}, the manifest has {wanted}")
+    largest = max(MAX_BATCH, *catalogue.surface.batches)
+    dialled = {tier: (address,) for tier, address in addresses.items()}
+    route = make_route(intent, bundle, catalogue, dialled, largest, reference=reference)
+    return Served(intent, catalogue, resource.spec.telemetry.prometheus, route)
