@@ -106,6 +106,8 @@ def fetch(
         OperationError: it cannot be reached, or refuses; another try may help.
     """
     limits = limits or Limits()
+    if not uri.isprintable():
+        raise ManifestError("an address has printable characters alone", field)
     scheme = uri.partition("://")[0] if "://" in uri else ""
     if scheme in {"", "file", "pvc"}:
         return _local(_path_of(uri, scheme, volumes, field), uri, field, limits)

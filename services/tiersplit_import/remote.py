@@ -1,26 +1,33 @@
-"""Remote files through fsspec: https (aiohttp) and s3 (obstore), each as a stream that begins where it is asked to."""
+"""Remote files: https (fsspec) and s3 (obstore), each as a stream that begins where it is asked to."""
 
 import configparser
 import os
 import re
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import obstore
 from fsspec.implementations.http import HTTPFileSystem
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
-from obstore.fsspec import FsspecStore
+from obstore.store import from_url
 
 from tiersplit_core.errors import ManifestError, OperationError
 from tiersplit_import.fetch import BrokenTransferError, Opener, Stream, shown
 
+if TYPE_CHECKING:
+    from obstore import GetOptions, ObjectMeta
+    from obstore.store import ObjectStore
+
 _RANGE = re.compile(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)")
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONNECT_S = 30.0
+_PART_BYTES = 4 * 2**20
 _CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 
@@ -83,7 +90,9 @@ async def _client(**options: Any) -> aiohttp.ClientSession:
     """A session that follows redirects to https alone, and takes the environment's proxies and certificates."""
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_refuse_downgrade)
-    return aiohttp.ClientSession(trace_configs=[trace], trust_env=True, **options)
+    # aiohttp's own context is made when it is imported; this one sees SSL_CERT_FILE as it is now.
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context())
+    return aiohttp.ClientSession(connector=connector, trace_configs=[trace], trust_env=True, **options)
 
 
 async def _refuse_downgrade(_: aiohttp.ClientSession, __: object, redirect: aiohttp.TraceRequestRedirectParams) -> None:
@@ -129,33 +138,59 @@ def _advice(status: int) -> str:
 
 
 def _s3(uri: str, field: str, stall_s: float) -> Opener:
-    timeouts = {"connect_timeout": timedelta(seconds=_CONNECT_S), "timeout": timedelta(seconds=max(stall_s, 1.0))}
+    parts = urlsplit(uri)
+    key = parts.path.strip("/")
+    with _s3_failures(uri, field):
+        store = _bucket(parts.netloc, stall_s)
+    seen = ""
+
+    def open_at(start: int) -> Stream:
+        nonlocal seen
+        with _s3_failures(uri, field):
+            about = obstore.head(store, key)
+        same, seen = about["e_tag"] == seen, about["e_tag"] or ""
+        begin = start if same else 0
+        read = _Parts(store, key, about, begin).read
+
+        def guarded(size: int) -> bytes:
+            with _s3_failures(uri, field):
+                return read(size)
+
+        return Stream(guarded, lambda: None, begin, about["size"])
+
+    return open_at
+
+
+def _bucket(name: str, stall_s: float) -> "ObjectStore":
     plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+    timeouts = {"connect_timeout": timedelta(seconds=_CONNECT_S), "timeout": timedelta(seconds=max(stall_s, 1.0))}
     options: dict[str, Any] = {
         "config": _shared_credentials(os.environ),
         "client_options": {**timeouts, "allow_http": plain},
         # Tries are counted where the bytes are counted.
         "retry_config": {"max_retries": 0, "retry_timeout": timedelta(seconds=1)},
-        "skip_instance_cache": True,
     }
-    files = FsspecStore("s3", **options)
-
-    def open_at(start: int) -> Stream:
-        with _s3_failures(uri, field):
-            size = int(files.info(uri)["size"])
-            file = files.open(uri, "rb")
-            file.seek(start)
-        return Stream(_guarded_s3(file.read, uri, field), file.close, start, size)
-
-    return open_at
+    return from_url(f"s3://{name}", **options)
 
 
-def _guarded_s3(read: Callable[[int], bytes], uri: str, field: str) -> Callable[[int], bytes]:
-    def guarded(size: int) -> bytes:
-        with _s3_failures(uri, field):
-            return bytes(read(size))
+class _Parts:
+    """Reads one version of an object in parts, each a request of its own with its own time."""
 
-    return guarded
+    def __init__(self, store: "ObjectStore", key: str, about: "ObjectMeta", start: int) -> None:
+        self._store, self._key, self._about, self._at = store, key, about, start
+
+    def read(self, _: int) -> bytes:
+        """The next part; none at the end."""
+        end = min(self._at + _PART_BYTES, self._about["size"])
+        if self._at >= end:
+            return b""
+        options: GetOptions = {"range": (self._at, end), "if_match": self._about["e_tag"]}
+        answer = obstore.get(self._store, self._key, options=options)
+        if answer.meta["e_tag"] != self._about["e_tag"]:  # some servers take no notice of the condition
+            raise BrokenTransferError("it changed while it was read")
+        found = bytes(answer.bytes())
+        self._at += len(found)
+        return found
 
 
 @contextmanager

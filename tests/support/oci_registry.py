@@ -56,7 +56,7 @@ def oci_registry(directory: Path, port=0, password=False, certificate=None) -> I
         process = subprocess.Popen([program, "serve", str(directory / "config.yml")], stdout=log, stderr=log)
     registry = RunningRegistry(f"127.0.0.1:{port}", directory, process)
     try:
-        wait_for(lambda: _answers(port), what=f"docker-registry listens; see {directory / 'log'}")
+        wait_for(lambda: answers(port), what=f"docker-registry listens; see {directory / 'log'}")
         yield registry
     finally:
         registry.end()
@@ -73,7 +73,8 @@ def _configuration(directory, port, password, certificate):
     )
 
 
-def _answers(port):
+def answers(port):
+    """Whether something listens there."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
