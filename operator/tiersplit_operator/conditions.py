@@ -300,6 +300,11 @@ def stalled(cause: Mark) -> Mark:
     return Mark(STALLED, TRUE, cause.reason, cause.message)
 
 
+def rejected(message: str) -> Mark:
+    """The API server refuses a child."""
+    return Mark(STALLED, TRUE, "Rejected", message, stalled=True)
+
+
 def not_stalled() -> Mark:
     """Nobody needs to act."""
     return Mark(STALLED, FALSE, "Progressing", "")

@@ -22,12 +22,14 @@ class RegistrySettings:
         prefix: `HOST[:PORT]/PATH` under which every model has a repository.
         plain_http: talk to it without TLS.
         ca_pem: certificates that it is trusted by; empty: those of the system.
+        ca_file: where the operator itself finds them; empty: nowhere.
         secret: name of a dockerconfigjson Secret in the resource's namespace, mounted into Jobs and pods; empty: none.
     """
 
     prefix: str
     plain_http: bool = False
     ca_pem: str = ""
+    ca_file: str = ""
     secret: str = ""
 
 
@@ -150,6 +152,7 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> OperatorSettin
             prefix=read.text("REGISTRY").removeprefix("oci://").rstrip("/"),
             plain_http=read.flag("REGISTRY_PLAIN_HTTP"),
             ca_pem=read.file("REGISTRY_CA_FILE"),
+            ca_file=read.text("REGISTRY_CA_FILE", ""),
             secret=read.text("REGISTRY_SECRET", ""),
         ),
         namespaces=read.words("NAMESPACES"),

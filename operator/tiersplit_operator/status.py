@@ -113,7 +113,7 @@ def is_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     return _headline(before) != _headline(after)
 
 
-def _headline(status: Mapping[str, Any]) -> Any:
+def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:
     conditions = [
         (item.get("type"), item.get("status"), item.get("reason"), item.get("observedGeneration"))
         for item in status.get("conditions") or ()
@@ -131,7 +131,7 @@ def has_drifted(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     return any(_apart(one, other) for one, other in _numbers(before, after))
 
 
-def _words(status: Mapping[str, Any]) -> Any:
+def _words(status: Mapping[str, Any]) -> tuple[object, ...]:
     messages = {item.get("type"): item.get("message") for item in status.get("conditions") or ()}
     nodes = {entry.get("plan"): entry.get("nodes") for entry in status.get("nodes") or ()}
     surface = status.get("surface") or {}

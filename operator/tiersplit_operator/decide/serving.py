@@ -198,7 +198,8 @@ def _applied(progress: Progress) -> bool:
     facts, target = progress.facts, progress.target
     before = Conditions.read(facts.status, facts.generation, facts.now).get(conditions.RECONCILING)
     was = before is not None and before.status == conditions.FALSE and before.reason == "Applied"
-    if was and before is not None and before.observed_generation == facts.generation and target is not None:
+    same = was and before is not None and before.observed_generation == facts.generation
+    if same and (target is not None or facts.registry_problem):
         return True
     if target is None or facts.route is None or facts.route.bundle != target.artifact.digest:
         return False

@@ -1,0 +1,166 @@
+"""kopf: indexes that keep what watches show, and handlers that do nothing but put keys into the queue.
+
+kopf swallows the errors of these handlers and never retries them; the queue owns retries.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import kopf
+
+from tiersplit_api.v1alpha1.types import GROUP, KIND, VERSION
+from tiersplit_operator.clients.kinds import KINDS
+from tiersplit_operator.facts import Document, Key
+from tiersplit_operator.projection import child_of, key_of, pod_of, resource_of, route_of
+from tiersplit_operator.resources.context import MANAGED_BY, MANAGER
+from tiersplit_operator.settings import OperatorSettings
+from tiersplit_operator.store import Index
+
+CHILDREN = (
+    "ConfigMap",
+    "Service",
+    "ServiceAccount",
+    "Deployment",
+    "DaemonSet",
+    "Job",
+    "PodDisruptionBudget",
+    "NetworkPolicy",
+)
+COALESCE_S = 0.1
+"""Changes come in bursts: one look serves all of them."""
+Indexes = tuple[Index, Index, Index, Index]
+
+
+class Handlers:
+    """Everything that kopf calls.
+
+    Args:
+        settings: the operator's own.
+        add: puts a key into the queue, to be looked at within so many seconds.
+        gone: told a resource that was deleted.
+        route_changed: told a resource whose route changed.
+        complaint: why this process should be started again; empty: it is fine.
+    """
+
+    def __init__(
+        self,
+        settings: OperatorSettings,
+        add: Callable[[Key, float], None],
+        gone: Callable[[Key], None],
+        route_changed: Callable[[Key], None],
+        complaint: Callable[[], str],
+    ) -> None:
+        self._settings, self._add, self._gone = settings, add, gone
+        self._route_changed, self._complaint = route_changed, complaint
+        self._seen: dict[Key, tuple[Any, ...]] = {}
+        self._indexes: Indexes = ({}, {}, {}, {})
+        self.registry = kopf.OperatorRegistry()
+        self._register()
+
+    def indexes(self) -> Indexes:
+        """Resources, children, pods and routes, each by `Key`."""
+        return self._indexes
+
+    def _register(self) -> None:
+        registry = self.registry
+        kopf.on.startup(registry=registry)(self._start)
+        kopf.on.login(registry=registry)(_log_in)
+        kopf.on.probe(id="alive", errors=kopf.ErrorsMode.PERMANENT, registry=registry)(self._probe)
+        resource = (GROUP, VERSION, KINDS[KIND].plural)
+        kopf.index(*resource, id="resources", registry=registry)(_index_resource)
+        kopf.on.event(*resource, id="resource", registry=registry)(self._resource_changed)
+        for kind in CHILDREN:
+            kopf.index(*_where(kind), id="children", registry=registry)(_index_child(kind))
+            kopf.on.event(*_where(kind), id=f"child-{kind}", registry=registry)(self._child_changed)
+        kopf.index(*_where("Pod"), id="pods", registry=registry)(_index_pod)
+        kopf.on.event(*_where("Pod"), id="pod", registry=registry)(self._child_changed)
+        kopf.index(*_where("ConfigMap"), id="routes", registry=registry)(_index_route)
+
+    async def _start(self, settings: kopf.OperatorSettings, **given: Any) -> None:
+        settings.posting.enabled = False
+        settings.scanning.disabled = bool(self._settings.namespaces)
+        settings.networking.request_timeout = 30
+        settings.watching.server_timeout = 600
+        settings.watching.connect_timeout = 10
+        for kind in (*CHILDREN, "Pod"):
+            settings.watching.label_selectors[_where(kind)] = f"{MANAGED_BY}={MANAGER}"
+        self._indexes = (given["resources"], given["children"], given["pods"], given["routes"])
+
+    async def _probe(self, **_: Any) -> str:
+        complaint = self._complaint()
+        if complaint:
+            raise kopf.PermanentError(complaint)
+        return "alive"
+
+    async def _resource_changed(self, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        metadata = body["metadata"]
+        key = Key(str(metadata["namespace"]), str(metadata["name"]))
+        if type == "DELETED":
+            self._seen.pop(key, None)
+            self._gone(key)
+            return
+        # Our own writes of the status change none of these.
+        annotations = tuple(sorted((metadata.get("annotations") or {}).items()))
+        seen = (metadata["uid"], metadata.get("generation"), annotations, metadata.get("deletionTimestamp"))
+        if self._seen.get(key) != seen:
+            self._seen[key] = seen
+            self._add(key, 0.0)
+
+    async def _child_changed(self, body: kopf.Body, **_: Any) -> None:
+        key = key_of(body)
+        if key is None:
+            return
+        if body.get("kind") == "ConfigMap" and route_of(body) is not None:
+            self._route_changed(key)
+        self._add(key, COALESCE_S)
+
+
+def _where(kind: str) -> tuple[str, str, str]:
+    info = KINDS[kind]
+    return info.group, info.version, info.plural
+
+
+def _log_in(**given: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
+
+
+def _plain(body: Document) -> dict[str, Any]:
+    """What kopf shows of an object, as plain values."""
+    return {key: _copied(value) for key, value in body.items()}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+def _index_resource(body: kopf.Body, **_: Any) -> dict[Key, Any]:
+    metadata = body["metadata"]
+    return {Key(str(metadata["namespace"]), str(metadata["name"])): resource_of(_plain(body))}
+
+
+def _index_child(kind: str) -> Callable[..., dict[Key, Any] | None]:
+    def index(body: kopf.Body, **_: Any) -> dict[Key, Any] | None:
+        key = key_of(body)
+        if key is None or (kind == "ConfigMap" and route_of(body) is not None):
+            return None
+        return {key: child_of(kind, _plain(body))}
+
+    return index
+
+
+def _index_pod(body: kopf.Body, **_: Any) -> dict[Key, Any] | None:
+    key = key_of(body)
+    return None if key is None else {key: pod_of(body)}
+
+
+def _index_route(body: kopf.Body, **_: Any) -> dict[Key, Any] | None:
+    key, found = key_of(body), route_of(body)
+    return None if key is None or found is None else {key: found}
+
+
+def watched(settings: OperatorSettings) -> dict[str, Any]:
+    """What `kopf.operator` is told about namespaces."""
+    namespaces: Iterable[str] = settings.namespaces
+    return {"namespaces": list(namespaces)} if settings.namespaces else {"clusterwide": True}
