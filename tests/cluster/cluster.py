@@ -40,7 +40,6 @@ PROGRAMS = (
     "kubelet",
     "kube-proxy",
     "coredns",
-    "helm",
     "pause",
     "volumes",
 )

@@ -26,10 +26,10 @@ def remove_bridge() -> None:
             ip("link", "delete", interface)
 
 
-def connect(node: Node, holder: int) -> None:
-    """Lay the cable into the node whose namespaces process `holder` holds, idempotently, and plug it in."""
+def connect(node: Node, inhabitant: int) -> None:
+    """Lay the cable into the node in whose namespaces that process is, idempotently, and plug it in."""
     if not _exists(node.host_interface):
-        ip("link", "add", node.host_interface, "type", "veth", "peer", "name", "eth0", "netns", str(holder))
+        ip("link", "add", node.host_interface, "type", "veth", "peer", "name", "eth0", "netns", str(inhabitant))
         ip("link", "set", node.host_interface, "master", BRIDGE)
         _configure(node)
     plug_in(node)

@@ -9,7 +9,7 @@ import json
 import os
 from pathlib import Path
 
-from tests.cluster import cgroups, network, scratch
+from tests.cluster import cgroups, network, processes, scratch
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.layout import (
     DNS_SERVICE_ADDRESS,
@@ -36,14 +36,17 @@ OWN_FOLDERS = (
     "var/log/pods",
 )
 """What each node sees as its own; the places exist in the host as empty folders while the cluster is up."""
+ONLINE_CORES = "sys/devices/system/cpu/online"
+"""Where the kubelet reads which cores there are; what it finds becomes its capacity and its containers' cpuset."""
 CNI_PLUGINS = ("/usr/lib/cni", "/opt/cni/bin")
+HOLDER_TIMEOUT_S = 10
 CONTAINERD_TIMEOUT_S = 30
 
 
 def holder(node: Node) -> Program:
     """What keeps the node's namespaces."""
     unshare = ("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child=KILL", "--mount-proc")
-    binds = " && ".join(f"mount --bind {node.folder / own} /{own}" for own in OWN_FOLDERS)
+    binds = " && ".join(f"mount --bind {node.folder / own} /{own}" for own in (*OWN_FOLDERS, ONLINE_CORES))
     # Containers may ask for mounts that propagate, so the node's root is shared within the node.
     script = f"mount --make-rshared / && {binds} && exec {binary('pause')}"
     return Program(f"node-{node.name}", (*unshare, "sh", "-c", script))
@@ -53,8 +56,10 @@ def bring_up(node: Node, plane: ControlPlane) -> None:
     """Start what of the node does not run."""
     for own in OWN_FOLDERS:
         (node.folder / own).mkdir(parents=True, exist_ok=True)
-    process = ensure(holder(node))
-    network.connect(node, process.pid)
+    _write_online_cores(node)
+    ensure(holder(node))
+    wait_until(lambda: _is_held(node), f"{node.name} had its namespaces", HOLDER_TIMEOUT_S, 0.02)
+    network.connect(node, processes.inhabitant(node.name))
     _write_files(node, plane)
     ensure(Program(f"containerd-{node.name}", ("containerd", f"--config={node.folder}/containerd.toml"), node.name))
     wait_until(lambda: _answers(node), f"containerd answered on {node.name}", CONTAINERD_TIMEOUT_S)
@@ -69,6 +74,17 @@ def missing() -> list[str]:
     if any(Path(folder, "bridge").exists() for folder in CNI_PLUGINS):
         return []
     return [f"there are no CNI plugins in {' or '.join(CNI_PLUGINS)} (Debian has them in containernetworking-plugins)"]
+
+
+def _write_online_cores(node: Node) -> None:
+    path = node.folder / ONLINE_CORES
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(",".join(map(str, cgroups.cores(node))) + "\n")
+
+
+def _is_held(node: Node) -> bool:
+    """Whether the holder has made the namespaces and the mounts, and has become the pause program."""
+    return Path(f"/proc/{processes.inhabitant(node.name)}/exe").resolve() == binary("pause")
 
 
 def _answers(node: Node) -> bool:
@@ -175,11 +191,11 @@ def _kubelet_configuration(node: Node, plane: ControlPlane) -> dict[str, object]
 
 
 def _reserved(node: Node) -> dict[str, str]:
-    """What of the machine is not the node's: the kubelet reports the whole machine as its capacity."""
-    allocatable_cores = node.core_share * len(cgroups.cores(node))
+    """What of its cores' time and of the machine's memory, which the kubelet takes for its own, is not the node's."""
     total_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    reserved_cores = (os.cpu_count() or 1) - allocatable_cores
-    return {"cpu": f"{round(1000 * reserved_cores)}m", "memory": str(round(total_bytes * (1 - node.memory_share)))}
+    cores = len(cgroups.cores(node)) * (1 - node.core_share)
+    memory_mib = round(total_bytes * (1 - node.memory_share) / 2**20)
+    return {"cpu": f"{round(1000 * cores)}m", "memory": f"{memory_mib}Mi"}
 
 
 def _proxy_configuration(node: Node, plane: ControlPlane) -> dict[str, object]:

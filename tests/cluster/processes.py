@@ -161,8 +161,8 @@ def tail(program: Program, size: int = 2000) -> str:
     return program.log.read_bytes()[-size:].decode(errors="replace")
 
 
-def entering(node: str) -> list[str]:
-    """The command that runs the words after it inside a node's namespaces.
+def inhabitant(node: str) -> int:
+    """The first process inside a node's namespaces.
 
     Raises:
         ClusterError: the node is not up.
@@ -170,7 +170,16 @@ def entering(node: str) -> list[str]:
     holder = recorded(f"node-{node}")
     if holder is None or not holder.is_alive:
         raise ClusterError(f"node {node} is not up")
-    return ["nsenter", "--target", str(_only_child(holder.pid)), "--net", "--mount", "--pid", "--"]
+    return _only_child(holder.pid)
+
+
+def entering(node: str) -> list[str]:
+    """The command that runs the words after it inside a node's namespaces.
+
+    Raises:
+        ClusterError: the node is not up.
+    """
+    return ["nsenter", "--target", str(inhabitant(node)), "--net", "--mount", "--pid", "--"]
 
 
 def _in_place(program: Program) -> list[str]:
