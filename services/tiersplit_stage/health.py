@@ -1,6 +1,7 @@
 """What a kubelet and clients ask a stage: whether it lives, and whether it should get requests."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -23,10 +24,14 @@ class Health:
         services: names that mean readiness, besides `readiness` and the empty one.
         alive: whether the stage's threads move.
         ready: whether requests can be answered.
+
+    Attributes:
+        changed: set when it is worth looking before the next look is due.
     """
 
     def __init__(self, services: Sequence[str], alive: Callable[[], bool], ready: Callable[[], bool]) -> None:
         self.servicer = health.aio.HealthServicer()
+        self.changed = asyncio.Event()
         self._services = ("", READINESS, *services)
         self._alive, self._ready = alive, ready
         self._ready_at: float | None = None
@@ -36,8 +41,10 @@ class Health:
     async def run(self) -> None:
         """Tell what changed, for ever."""
         while True:
+            self.changed.clear()
             await self.tell()
-            await asyncio.sleep(_LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), _LOOK_S)
 
     async def tell(self) -> None:
         """Tell what changed since the last call."""

@@ -2,10 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from functools import partial
+
+import grpc.aio
 
 from tiersplit_stage.meter import Observed
+from tiersplit_stage.resolving import Endpoint, Resolver
 from tiersplit_stage.stream import LostError, Stream
+from tiersplit_wire.failures import NotResidentError
 from tiersplit_wire.v1 import activation_pb2 as pb
+
+_RETIRE_S = 30.0
 
 
 class Link:
@@ -15,14 +22,26 @@ class Link:
         source: name of this tier.
         target: name of the next tier.
         noticed: called when the link became usable, stopped being so, or surprised.
+        dial: opens a channel to a stage there; None: without TLS.
     """
 
-    def __init__(self, source: str, target: str, noticed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        source: str,
+        target: str,
+        noticed: Callable[[], None],
+        dial: Callable[[Endpoint], grpc.aio.Channel] | None = None,
+    ) -> None:
         self.source, self.target = source, target
-        self._noticed = noticed
+        self._noticed, self._dial = noticed, dial
         self.budget_bps = 0
         self.changes = asyncio.Event()
-        self._streams: dict[str, Stream] = {}
+        self._streams: dict[Endpoint, Stream] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._connected = self._past_bytes = 0
+        self._past_s = 0.0
+        self._resolver = Resolver(self._connect)
+        self._resolving = asyncio.ensure_future(self._resolver.run())
 
     @property
     def usable(self) -> bool:
@@ -41,33 +60,54 @@ class Link:
 
     @property
     def sent(self) -> tuple[int, float]:
-        """Bytes sent and seconds spent on them since start, over the streams that exist."""
+        """Bytes sent and seconds spent on them since start; those of streams that left until then."""
         meters = [stream.meter for stream in self._streams.values()]
-        return sum(meter.sent_bytes for meter in meters), sum(meter.busy_s for meter in meters)
+        sent_bytes = self._past_bytes + sum(meter.sent_bytes for meter in meters)
+        return sent_bytes, self._past_s + sum(meter.busy_s for meter in meters)
 
     async def update(self, addresses: Iterable[str]) -> None:
-        """Connect to these addresses, and to no others."""
-        wanted = set(addresses)
-        gone = [self._streams.pop(address) for address in set(self._streams) - wanted]
-        for address in sorted(wanted - set(self._streams)):
-            self._streams[address] = Stream(address, self._changed, lambda: self.budget_bps)
-        await asyncio.gather(*(stream.close() for stream in gone))
+        """Connect to all stages behind these addresses, and to no others; names are looked up again and again."""
+        await self._resolver.point(addresses)
+
+    async def _connect(self, wanted: frozenset[Endpoint]) -> None:
+        for endpoint in set(self._streams) - wanted:
+            self._leave(self._streams.pop(endpoint))
+        for endpoint in sorted(wanted - set(self._streams)):
+            dial = partial(self._dial, endpoint) if self._dial else None
+            self._streams[endpoint] = Stream(endpoint.address, self._changed, lambda: self.budget_bps, dial)
+
+    def _leave(self, stream: Stream) -> None:
+        self._past_bytes += stream.meter.sent_bytes
+        self._past_s += stream.meter.busy_s
+        leaving = asyncio.ensure_future(stream.retire(_RETIRE_S))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     def _changed(self) -> None:
+        connected = sum(stream.connected for stream in self._streams.values())
+        if connected < self._connected:
+            self._resolver.look_again()
+        self._connected = connected
         self.changes.set()
         self._noticed()
 
     async def exchange(self, request_id: bytes, frame: bytes) -> pb.Result:
         """Send an activation set over the least busy stream and wait for its result.
 
+        A stage that does not hold the plan's segments yet has done nothing: the next one is asked.
+
         Raises:
             LostError: no stream is usable, or the one that was used broke.
             TiersplitError: what the next tier answered instead of a result.
         """
+        failure: LostError | NotResidentError = LostError(f"no way from {self.source} to {self.target} at the moment")
         usable = [stream for stream in self._streams.values() if stream.usable]
-        if not usable:
-            raise LostError(f"no way from {self.source} to {self.target} at the moment")
-        return await min(usable, key=lambda stream: stream.in_flight).exchange(request_id, frame)
+        for stream in sorted(usable, key=lambda stream: stream.in_flight):
+            try:
+                return await stream.exchange(request_id, frame)
+            except NotResidentError as error:
+                failure = error
+        raise failure
 
     async def wait_usable(self, timeout_s: float) -> bool:
         """Wait until a request can be sent; False when it could not within `timeout_s`."""
@@ -88,8 +128,12 @@ class Link:
         return [seen for seen in taken if single or not seen.lost]
 
     async def close(self) -> None:
-        """Close all streams."""
-        await self.update(())
+        """Close all streams at once."""
+        self._resolving.cancel()
+        for task in self._leaving:
+            task.cancel()
+        streams, self._streams = list(self._streams.values()), {}
+        await asyncio.gather(*(stream.close() for stream in streams), *self._leaving, return_exceptions=True)
 
 
 __all__ = ["Link", "LostError"]

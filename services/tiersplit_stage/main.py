@@ -32,10 +32,11 @@ from tiersplit_stage.options import Options, parse
 from tiersplit_stage.pipeline import Pipeline
 from tiersplit_stage.pool import Blobs, BlobStore, SegmentPool
 from tiersplit_stage.reporting import Reporter
+from tiersplit_stage.resolving import Endpoint
 from tiersplit_stage.routing import Router
 from tiersplit_stage.servicer import SERVICE, ActivationsServicer
 from tiersplit_stage.worker import Worker
-from tiersplit_wire.connection import bind, make_server
+from tiersplit_wire.connection import bind, make_server, open_channel
 from tiersplit_wire.tls import TlsDirectory
 from tiersplit_wire.v1 import inference_pb2_grpc as inference_rpc
 from tiersplit_wire.v1 import route_pb2 as pb
@@ -68,7 +69,14 @@ class Stage:
         self._servicer = ActivationsServicer(self._pipeline, self._metrics, self._process_name, options.max_in_flight)
         state = options.state_dir / f"{options.deployment}-{options.tier}.route" if options.state_dir else None
         self._router = Router(
-            options.deployment, options.tier, self._loading, self._pipeline, self._servicer, self._report_soon, state
+            options.deployment,
+            options.tier,
+            self._loading,
+            self._pipeline,
+            self._servicer,
+            self._report_soon,
+            state,
+            self._dial,
         )
         self._health = Health(
             (SERVICE, *((_INFERENCE,) if options.serve else ())),
@@ -162,6 +170,11 @@ class Stage:
         self._servers.append(server)
         return address
 
+    def _dial(self, endpoint: Endpoint) -> grpc.aio.Channel:
+        """A channel to a stage of the next tier, with the certificates of the moment."""
+        credentials = self._tls.channel_credentials() if self._tls else None
+        return open_channel(endpoint.address, credentials, endpoint.name)
+
     def _is_ready(self) -> bool:
         """Whether this stage should get requests: a head answers them, any other holds its part of a plan."""
         head = self._router.head
@@ -198,6 +211,7 @@ class Stage:
             await self._probed.stop(0)
 
     def _report_soon(self) -> None:
+        self._health.changed.set()
         if self._reporter is not None:
             self._reporter.changed.set()
 

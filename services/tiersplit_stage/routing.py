@@ -1,6 +1,7 @@
 """Takes routes: compiles their plans, says what must be resident, drops what nothing needs any more."""
 
 import asyncio
+import logging
 import os
 import tempfile
 import time
@@ -8,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import grpc.aio
 from google.protobuf.message import DecodeError
 
 from tiersplit_core.errors import InputError, TiersplitError
@@ -15,6 +17,7 @@ from tiersplit_stage.link import Link
 from tiersplit_stage.loading import Loading, Wanted
 from tiersplit_stage.pipeline import Pipeline
 from tiersplit_stage.plans import StagePlan, compile_plans
+from tiersplit_stage.resolving import Endpoint
 from tiersplit_stage.servicer import ActivationsServicer
 from tiersplit_wire.v1 import route_pb2 as pb
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from tiersplit_stage.head import Head
     from tiersplit_stage.inference import InferenceServicer
 
+_log = logging.getLogger(__name__)
 _GRACE_S = 2.0
 _SWEEP_S = 0.25
 
@@ -37,6 +41,7 @@ class Router:
         servicer: gets the plans.
         state: file that keeps the last route for a start without controller; None: none is kept.
         changed: called when there is something to report.
+        dial: opens a channel to a stage of the next tier; None: without TLS.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class Router:
         servicer: ActivationsServicer,
         changed: Callable[[], None],
         state: Path | None,
+        dial: Callable[[Endpoint], grpc.aio.Channel] | None = None,
     ) -> None:
         self.route: pb.Route | None = None
         self.refusal = ""
@@ -55,6 +61,7 @@ class Router:
         self.inference: InferenceServicer | None = None
         self._deployment, self._tier, self._loading = deployment, tier, loading
         self._pipeline, self._servicer, self._changed, self._state = pipeline, servicer, changed, state
+        self._dial = dial
         self._offered: pb.Route | None = None
         self._news = asyncio.Event()
         self._retired: dict[str, float] = {}
@@ -100,6 +107,8 @@ class Router:
         elif route.epoch > newest:
             self._offered = route
             self._news.set()
+        elif route.epoch < newest:
+            _log.info("the route of epoch %d is refused: %d was taken or offered", route.epoch, newest)
 
     async def run(self) -> None:
         """Apply offered routes for ever."""
@@ -153,7 +162,7 @@ class Router:
         if at == len(names):
             return
         if self._pipeline.link is None:
-            self._pipeline.link = Link(self._tier, names[at], self._changed)
+            self._pipeline.link = Link(self._tier, names[at], self._changed, self._dial)
         self._pipeline.link.budget_bps = route.probe_budget_bps
         await self._pipeline.link.update(route.tiers[at].addresses)
 
@@ -199,10 +208,12 @@ class Router:
     def _watch_peers(self) -> None:
         link = self._pipeline.link
         found = link.instances if link is not None else frozenset()
-        if found and found - self._instances:
-            if self._instances and self.head is not None:
-                self.head.distrust_remote()
-            self._instances = found
+        if not found:
+            return
+        # One more stage, or one less, leaves those that have proven themselves.
+        if self._instances and not found & self._instances and self.head is not None:
+            self.head.distrust_remote()
+        self._instances = found
 
     def _remember(self, route: pb.Route) -> None:
         if self._state is None:

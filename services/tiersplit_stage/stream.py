@@ -1,16 +1,17 @@
 """One connection toward the next tier: its stream, what it still owes an answer, and what it learns about the link."""
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 
 import grpc
 import grpc.aio
 
 from tiersplit_core.errors import UnavailableError
 from tiersplit_stage.meter import Meter, ProbeBudget
+from tiersplit_stage.readiness import watch_readiness
 from tiersplit_wire.connection import open_channel
 from tiersplit_wire.failures import error_from
 from tiersplit_wire.v1 import activation_pb2 as pb
@@ -33,16 +34,25 @@ class Stream:
     """A stream to one address; connects, and connects again, until it is closed.
 
     Args:
-        address: HOST:PORT of a stage of the next tier.
+        address: HOST:PORT of a stage of the next tier, for messages.
         changed: called when the stream becomes usable or stops being so, and when its link surprised.
         budget_bps: what probing may use; 0 means 1% of the bandwidth.
+        dial: opens a channel to it; None: without TLS.
     """
 
-    def __init__(self, address: str, changed: Callable[[], None], budget_bps: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        address: str,
+        changed: Callable[[], None],
+        budget_bps: Callable[[], int],
+        dial: Callable[[], grpc.aio.Channel] | None = None,
+    ) -> None:
         self.address = address
+        self._dial = dial or partial(open_channel, address)
         self.meter = Meter()
         self.instance = ""
         self.connected = False
+        self.ready = False
         self.suspect = False
         self.draining = False
         self._changed = changed
@@ -60,7 +70,7 @@ class Stream:
     @property
     def usable(self) -> bool:
         """Whether new requests may take it."""
-        return self.connected and not self.suspect and not self.draining
+        return self.connected and self.ready and not self.suspect and not self.draining
 
     @property
     def in_flight(self) -> int:
@@ -90,6 +100,14 @@ class Stream:
         finally:
             self._answers.pop(request_id, None)
 
+    async def retire(self, timeout_s: float) -> None:
+        """Take no new requests, wait for the answers that are owed, at most `timeout_s`, and close."""
+        self.draining = True
+        self._changed()
+        if self._answers:
+            await asyncio.wait(list(self._answers.values()), timeout=timeout_s)
+        await self.close()
+
     async def close(self) -> None:
         """Stop; whatever waits for an answer is told that the link is gone."""
         for task in self._tasks:
@@ -103,7 +121,7 @@ class Stream:
             began = time.monotonic()
             reason = "the connection ended"
             try:
-                async with open_channel(self.address) as channel:
+                async with self._dial() as channel:
                     await self._serve(channel)
             except (grpc.RpcError, OSError, asyncio.InvalidStateError, TimeoutError) as error:
                 reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else repr(error)
@@ -124,7 +142,7 @@ class Stream:
         self.instance = str(dict(metadata or ()).get(INSTANCE_KEY, ""))
         self._call, self._queue = call, asyncio.Queue()
         self.connected, self.suspect, self.draining, self._stuck_since = True, False, False, None
-        writer = asyncio.ensure_future(self._write(call))
+        beside = [asyncio.ensure_future(work) for work in (self._write(call), watch_readiness(channel, self._told))]
         self._changed()
         for padding in _OPENING_PADDING:
             self._send_probe(padding)
@@ -132,10 +150,15 @@ class Stream:
             while (frame := await call.read()) is not grpc.aio.EOF:
                 self._take(frame)
         finally:
-            writer.cancel()
+            for task in beside:
+                task.cancel()
             call.cancel()
-            with contextlib.suppress(asyncio.CancelledError, grpc.RpcError, asyncio.InvalidStateError):
-                await writer
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    def _told(self, ready: bool) -> None:
+        if ready is not self.ready:
+            self.ready = ready
+            self._changed()
 
     async def _write(self, call: grpc.aio.StreamStreamCall) -> None:
         queue = self._queue
@@ -230,7 +253,7 @@ class Stream:
 
     def _broken(self, reason: str) -> None:
         was = self.connected
-        self.connected, self._call = False, None
+        self.connected, self.ready, self._call = False, False, None
         if self._overdue is not None:
             self._overdue.cancel()
         if was and not self.draining:
