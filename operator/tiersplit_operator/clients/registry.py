@@ -168,7 +168,7 @@ class RegistryClient:
         by_type: dict[str, list[Descriptor]] = {}
         for entry in manifest.layers:
             by_type.setdefault(entry.media_type, []).append(entry)
-        surface = (by_type.get(media.SURFACE) or [None])[-1]
+        surface = by_type[media.SURFACE][-1] if media.SURFACE in by_type else None
         return ArtifactRecord(
             repository=place,
             digest=manifest.digest,

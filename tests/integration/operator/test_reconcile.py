@@ -1,0 +1,162 @@
+"""The operator's process against a real API server and a real registry; the Jobs are played by the test."""
+
+import json
+import uuid
+
+import pytest
+
+from tests.support.oci_registry import oci_registry
+from tests.support.operator_process import (
+    ROOT,
+    Namespace,
+    end_job,
+    eventually,
+    operator_process,
+    play_job,
+    push_profiled_bundle,
+)
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory):
+    with oci_registry(tmp_path_factory.mktemp("registry")) as found:
+        yield found.host
+
+
+@pytest.fixture
+def namespace(api_server):
+    api_server.kubectl("apply", "--server-side", "-f", str(ROOT / "crds" / "tiersplit.dev_splitdeployments.yaml"))
+    api_server.kubectl("wait", "--for=condition=Established", "crd/splitdeployments.tiersplit.dev", "--timeout=30s")
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    api_server.kubectl("create", "namespace", name)
+    return Namespace(api_server, name)
+
+
+def digits(bundle, **spec):
+    wanted = {
+        "model": {"source": {"bundle": bundle}},
+        "tiers": [{"name": "edge"}, {"name": "cloud", "replicas": 2}],
+        "links": [{"from": "edge", "to": "cloud", "bandwidth": "1M", "latencyMilliseconds": 1}],
+        "tls": {"mode": "Off"},
+        **spec,
+    }
+    about = {"apiVersion": "tiersplit.dev/v1alpha1", "kind": "SplitDeployment", "metadata": {"name": "digits"}}
+    return {**about, "spec": wanted}
+
+
+def jobs_done(namespace, directory):
+    """Play every Job that appears until the plan is there."""
+
+    def step():
+        for name, job in namespace.get("job").items():
+            ended = any(item["type"] == "Complete" for item in job.get("status", {}).get("conditions", []))
+            if not ended:
+                play_job(namespace, job, directory / name)
+        return namespace.condition("digits", "Planned").get("status") == "True"
+
+    eventually(step, "Planned")
+
+
+@pytest.fixture
+def deployed(namespace, registry, tmp_path):
+    """A resource whose plan is made and whose children stand."""
+    bundle = push_profiled_bundle(registry, tmp_path / "bundle")
+    with operator_process(namespace, registry, tmp_path / "operator.log") as operator:
+        namespace.apply(digits(bundle))
+        jobs_done(namespace, tmp_path)
+        eventually(lambda: namespace.get("deployment", "digits-cloud"), "the cloud's Deployment")
+        yield operator
+
+
+@pytest.mark.slow
+def test_a_profiled_bundle_is_planned_cut_measured_and_deployed(deployed, namespace):
+    assert set(namespace.get("deployment")) == {"digits-edge", "digits-cloud"}
+    assert {"digits", "digits-edge", "digits-cloud"} <= set(namespace.get("service"))
+    assert set(namespace.get("poddisruptionbudget")) == {"digits-edge", "digits-cloud"}
+    assert namespace.get("serviceaccount", "digits-stage")
+    route = namespace.get("configmap", "digits-route")
+    assert route["metadata"]["ownerReferences"][0]["kind"] == "SplitDeployment"
+    steps = [job["metadata"]["labels"]["tiersplit.dev/step"] for job in namespace.get("job").values()]
+    assert "materialise" in steps
+    assert "finalizers" not in namespace.get("splitdeployment", "digits")["metadata"]
+    assert {"BundleGiven", "Profiled", "Planned"} <= namespace.events()
+
+
+@pytest.mark.slow
+def test_deleted_children_and_edited_owned_fields_are_put_back_and_other_fields_stay(deployed, namespace):
+    namespace.kubectl("delete", "service", "digits-cloud")
+    eventually(lambda: namespace.get("service", "digits-cloud"), "the Service is put back")
+    change = {"spec": {"template": {"spec": {"containers": [{"name": "stage", "image": "evil.test/other:1"}]}}}}
+    namespace.kubectl("patch", "deployment", "digits-edge", "--type=strategic", "-p", json.dumps(change))
+    namespace.kubectl("annotate", "deployment", "digits-edge", "team.test/note=mine")
+
+    def image():
+        return namespace.get("deployment", "digits-edge")["spec"]["template"]["spec"]["containers"][0]["image"]
+
+    eventually(lambda: image() == "registry.test/stage:1", "the image is put back")
+    assert namespace.get("deployment", "digits-edge")["metadata"]["annotations"]["team.test/note"] == "mine"
+
+
+@pytest.mark.slow
+def test_an_operator_at_rest_writes_nothing(deployed, namespace):
+    def versions():
+        kinds = ("splitdeployment", "deployment", "service", "configmap", "poddisruptionbudget")
+        return {
+            (kind, name): item["metadata"]["resourceVersion"]
+            for kind in kinds
+            for name, item in namespace.get(kind).items()
+        }
+
+    def unchanged():
+        before = versions()
+        namespace.kubectl("annotate", "deployment", "digits-edge", f"team.test/poke={uuid.uuid4().hex}")
+        changed = ("deployment", "digits-edge")
+        looked = deployed.metrics().count("tiersplit_operator_reconcile_seconds_count")
+        after = versions()
+        return looked and {k: v for k, v in before.items() if k != changed} == {
+            k: v for k, v in after.items() if k != changed
+        }
+
+    eventually(unchanged, "nothing is written any more")
+    assert deployed.alive()
+
+
+@pytest.mark.slow
+def test_a_wrong_manifest_is_a_condition_and_what_serves_stays(deployed, namespace):
+    namespace.kubectl("annotate", "splitdeployment", "digits", "tiersplit.dev/batches=none at all")
+    stalled = eventually(
+        lambda: (found := namespace.condition("digits", "Stalled")).get("status") == "True" and found, "Stalled"
+    )
+    assert stalled["reason"] == "InvalidSpec"
+    assert "tiersplit.dev/batches" in stalled["message"]
+    assert set(namespace.get("deployment")) == {"digits-edge", "digits-cloud"}
+    namespace.kubectl("annotate", "splitdeployment", "digits", "tiersplit.dev/batches-")
+    eventually(lambda: namespace.condition("digits", "Stalled").get("status") == "False", "recovery without a hand")
+
+
+@pytest.mark.slow
+def test_another_replica_takes_over_at_once_when_the_leader_is_ended(namespace, registry, tmp_path):
+    def holder():
+        return ((namespace.get("lease", "tiersplit-operator") or {}).get("spec") or {}).get("holderIdentity")
+
+    with operator_process(namespace, registry, tmp_path / "one.log", "one") as one:
+        eventually(lambda: holder() == "one", "one leads")
+        with operator_process(namespace, registry, tmp_path / "two.log", "two"):
+            assert one.end() == 0
+            eventually(lambda: holder() == "two", "two leads", 12.0)
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_for_good_is_shown_with_its_own_words(namespace, registry, tmp_path):
+    with operator_process(namespace, registry, tmp_path / "operator.log"):
+        source = {"source": {"onnxUri": "https://models.test/digits.onnx"}}
+        namespace.apply(digits("", model=source))
+        name = eventually(lambda: next(iter(namespace.get("job")), None), "the import Job")
+        end_job(namespace, name, failed="the model cannot be read")
+        found = eventually(
+            lambda: (seen := namespace.condition("digits", "Imported")).get("reason") == "JobFailed" and seen,
+            "JobFailed",
+        )
+        assert "the model cannot be read" in found["message"]
+        assert namespace.condition("digits", "Ready")["status"] == "False"
+        assert namespace.condition("digits", "Stalled")["status"] == "True"
