@@ -27,8 +27,9 @@ from tiersplit_core.profile.json import profile_from_json, profile_to_json
 from tiersplit_core.profile.layers import TierProfile
 from tiersplit_core.profile.refine import emulate
 from tiersplit_core.units import format_seconds
+from tiersplit_local.given_bundle import given_bundle
 from tiersplit_local.settings import LocalSettings
-from tiersplit_local.steps import Say, import_arguments, local_file, run_command, source_key
+from tiersplit_local.steps import Say, import_arguments, run_command, source_key
 from tiersplit_local.workdir import WorkDir, file_key, key_of, read_json, write_json
 
 MACHINE = "machine"
@@ -58,10 +59,10 @@ def prepare(resource: SplitDeployment, manifest: Path, settings: LocalSettings, 
 def _import(resource: SplitDeployment, manifest: Path, work: WorkDir, say: Say) -> None:
     model = resource.spec.model
     if model.source.bundle is not None:
-        given = local_file(model.source.bundle, manifest, "spec.model.source.bundle")
-        key = key_of(["bundle", str(given), Bundle.open(given).digest])
+        given = given_bundle(model.source.bundle, manifest, say)
+        key = key_of(given.key)
         if not _is_imported(work, key):
-            _replace(work, lambda: shutil.copytree(given, work.bundle))
+            _replace(work, lambda: given.bring(work.bundle))
     else:
         arguments = import_arguments(model, resource.metadata.name, work.bundle, manifest)
         key = key_of(source_key(model, arguments))

@@ -66,13 +66,23 @@ class RegistryAccess:
         return "http" if self.plain_http else "https"
 
 
+PLAIN_HTTP, CA_FILE = "TIERSPLIT_REGISTRY_PLAIN_HTTP", "TIERSPLIT_REGISTRY_CA_FILE"
+
+
 def registry_access(
     plain_http: bool = False, ca_file: Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> RegistryAccess:
-    """Access with the credentials of `DOCKER_CONFIG`, or of the user's own docker configuration."""
-    given = environment.get("DOCKER_CONFIG")
+    """Access with the credentials of `DOCKER_CONFIG`, or of the user's own docker configuration.
+
+    Args:
+        plain_http: whether registries are reached without TLS; `TIERSPLIT_REGISTRY_PLAIN_HTTP=true` says so too.
+        ca_file: certificates that are trusted besides; None: those of `TIERSPLIT_REGISTRY_CA_FILE`, if it is set.
+        environment: in which all of that stands.
+    """
+    given, named = environment.get("DOCKER_CONFIG"), environment.get(CA_FILE)
     directory = Path(given) if given else Path.home() / ".docker"
-    return RegistryAccess(plain_http, ca_file, directory)
+    trusted = ca_file or (Path(named) if named else None)
+    return RegistryAccess(plain_http or environment.get(PLAIN_HTTP) == "true", trusted, directory)
 
 
 def read_credentials(directory: Path | None, host: str, repository: str) -> Credentials | None:

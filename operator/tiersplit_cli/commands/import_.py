@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tiersplit_cli.output import Format, OutputOption, emit, say, working
+from tiersplit_cli.pushing import CaOption, PlainHttpOption, PushOption, push_bundle, target
 from tiersplit_core.errors import ModelError
 from tiersplit_core.units import format_bytes
 
@@ -32,6 +33,9 @@ def import_(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     calibration: Annotated[Path | None, typer.Option(help=".npz file with samples in `x`.")] = None,
     samples: Annotated[int, typer.Option(min=1, max=4096, help="How many of them are used.")] = 128,
     optimise: Annotated[bool, typer.Option("--optimise/--no-optimise", help="Fold norms, join activations.")] = True,
+    push: PushOption = None,
+    plain_http: PlainHttpOption = False,
+    ca_file: CaOption = None,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Import a PyTorch or ONNX model into a bundle."""
@@ -53,12 +57,15 @@ def import_(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
         calibration=calibration,
         samples=samples,
     )
+    to = None if push is None else target(push)
     path = bundle or Path(f"{name or default_name(source)}.bundle")
     with working("importing") as show:
         made = import_model(source, path, options, lambda text: show(f"{source}: {text}"))
     for warning in made.warnings:
         say(f"[yellow]warning:[/yellow] {warning}")
     found = made.to_json()
+    if to is not None:
+        found["pushed"] = push_bundle(path, to, plain_http, ca_file)
     emit(found, output, lambda: _text(found))
 
 
@@ -69,7 +76,7 @@ def _text(found: Mapping[str, Any]) -> str:
         f"largest difference to the original: {found['max_abs_difference']:.3g}, "
         f"{found['max_relative_difference']:.1e} relative\n"
         f"cuts: {_cuts(found['cuts'])}\n"
-        f"bundle: {found['bundle']} ({found['digest']})"
+        f"bundle: {found['bundle']} ({found['digest']})" + (f"\npushed: {found['pushed']}" if "pushed" in found else "")
     )
 
 

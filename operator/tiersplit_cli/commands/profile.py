@@ -10,6 +10,7 @@ import typer
 from tiersplit_cli.batch_sizes import parse_batches
 from tiersplit_cli.files import read_json, read_text, write_json
 from tiersplit_cli.output import Format, OutputOption, emit, progress, say
+from tiersplit_cli.pushing import CaOption, PlainHttpOption, PushOption, push_profile, target
 from tiersplit_core.errors import InputError, ProfileError
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def profile(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     base: Annotated[Path | None, typer.Option("--profile", help="A profile to which segments are added.")] = None,
     simulate: Annotated[Path | None, typer.Option(help="A tier's YAML file: calculate instead of measuring.")] = None,
     save: Annotated[Path | None, typer.Option(help="Write the profile to this file.")] = None,
+    push: PushOption = None,
+    plain_http: PlainHttpOption = False,
+    ca_file: CaOption = None,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Measure (or simulate) a tier: seconds per layer, segment and batch size, and memory."""
@@ -57,6 +61,7 @@ def profile(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
         raise InputError(
             "a simulated tier has no segments to measure; leave out --segments and --profile", "--simulate"
         )
+    to = None if push is None else target(push)
     opened = Bundle.open(bundle)
     if simulate is not None:
         found = _simulated(opened, simulate, tier, sizes)
@@ -67,6 +72,8 @@ def profile(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     value = profile_to_json(found)
     if save is not None:
         write_json(save, value)
+    if to is not None:
+        say(f"pushed: {push_profile(found, opened, to, plain_http, ca_file)}")
     emit(value, output, lambda: _table(found))
 
 
