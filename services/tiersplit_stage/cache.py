@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from tiersplit_bundle.access import RegistryAccess
@@ -10,8 +11,16 @@ from tiersplit_bundle.reference import Reference
 from tiersplit_bundle.registry import Registry
 from tiersplit_core.errors import BundleError, OperationError
 from tiersplit_core.units import format_bytes
-from tiersplit_stage.pool import BlobStore
+from tiersplit_stage.pool import NOWHERE, BlobStore
 from tiersplit_stage.shelf import Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A bundle's repository, and the blobs that its manifest lists by digest."""
+
+    registry: Registry
+    listed: Mapping[str, Descriptor]
 
 
 class BlobCache:
@@ -37,9 +46,9 @@ class BlobCache:
         self._shelf = Shelf(folder, limit_bytes)
         self._store = BlobStore(folder)
         self._bundle = ""
+        self._elsewhere: Mapping[str, str] = NOWHERE
         self._needed = self._claimed = frozenset[str]()
-        self._registry: Registry | None = None
-        self._listed: Mapping[str, Descriptor] = {}
+        self._sources: dict[str, Source] = {}
         self._pulling: Descriptor | None = None
         self._stop = threading.Event()
 
@@ -52,10 +61,17 @@ class BlobCache:
         done = self._shelf.begun_bytes(entry.digest)
         return f"pulling {entry.digest[:19]}…: {format_bytes(done)} of {format_bytes(entry.size)}"
 
-    def follow(self, bundle: str, needed: Collection[str]) -> None:
-        """A route came: blobs come from `bundle`, and `needed` are kept; what it does not need stops coming."""
-        if bundle != self._bundle:
-            self._bundle, self._registry = bundle, None
+    def follow(self, bundle: str, needed: Collection[str], elsewhere: Mapping[str, str] = NOWHERE) -> None:
+        """A route came: `needed` are kept, and what is not needed stops coming.
+
+        Args:
+            bundle: that blobs come from.
+            needed: digests.
+            elsewhere: bundles of the blobs that `bundle` does not have, by digest.
+        """
+        self._bundle, self._elsewhere = bundle, elsewhere
+        named = {bundle, *elsewhere.values()}
+        self._sources = {name: source for name, source in self._sources.items() if name in named}
         self._needed = frozenset(needed)
         entry = self._pulling
         if entry is not None and entry.digest not in self._needed:
@@ -108,14 +124,17 @@ class BlobCache:
 
     def _entry(self, digest: str) -> tuple[Registry, Descriptor]:
         """Where the blob comes from, and how large it is."""
-        registry = self._registry
-        if registry is None:
-            if not self._bundle:
-                raise OperationError("the route names no bundle that blobs could be pulled from")
-            registry = self._open(Reference.parse(self._bundle, "route.bundle"), self._access)
-            found = registry.manifest()
-            self._listed = {entry.digest: entry for entry in (found.config, *found.layers)}
-            self._registry = registry
-        if digest not in self._listed:
+        bundle = self._elsewhere.get(digest, self._bundle)
+        if not bundle:
+            raise OperationError("the route names no bundle that blobs could be pulled from")
+        source = self._sources.get(bundle) or self._opened(bundle)
+        if digest not in source.listed:
             raise BundleError("the bundle's manifest does not list this blob", digest)
-        return registry, self._listed[digest]
+        return source.registry, source.listed[digest]
+
+    def _opened(self, bundle: str) -> Source:
+        registry = self._open(Reference.parse(bundle, "route.bundle"), self._access)
+        found = registry.manifest()
+        source = Source(registry, {entry.digest: entry for entry in (found.config, *found.layers)})
+        self._sources = {**self._sources, bundle: source}
+        return source

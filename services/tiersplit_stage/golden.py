@@ -1,6 +1,6 @@
 """The golden check: a plan may be selected once its stages have answered the golden request correctly, end to end."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from tiersplit_core.errors import BundleError, OperationError
-from tiersplit_stage.plans import StagePlan
+from tiersplit_stage.plans import Origin, StagePlan
 from tiersplit_stage.pool import Blobs
 from tiersplit_wire.v1 import route_pb2 as pb
 
@@ -22,19 +22,19 @@ class Golden:
 
     Args:
         store: the bundle's blobs.
-        blobs: digests of safetensors files with keys `input/<name>` and `output/<name>`.
-        model: maps callers' names to tensor names.
+        origin: names the blobs, safetensors files with keys `input/<name>` and `output/<name>`, and its model maps
+            callers' names to tensor names.
 
     Raises:
         BundleError: a blob is missing, damaged, or lacks an input or output of the model.
     """
 
-    def __init__(self, store: Blobs, blobs: Iterable[str], model: pb.Model) -> None:
+    def __init__(self, store: Blobs, origin: Origin) -> None:
         found: dict[str, NDArray[Any]] = {}
-        for digest in blobs:
+        for digest in origin.golden:
             found.update(_load(store, digest))
-        self.inputs = _named(found, "input", model.inputs)
-        self.outputs = _named(found, "output", model.outputs)
+        self.inputs = _named(found, "input", origin.model.inputs)
+        self.outputs = _named(found, "output", origin.model.outputs)
         shape = next(iter(self.inputs.values())).shape
         self.rows = shape[0] if shape else 1
 

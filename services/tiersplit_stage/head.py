@@ -3,24 +3,41 @@
 import asyncio
 import os
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
-from tiersplit_core.errors import ExhaustedError, TiersplitError, UnavailableError
+from tiersplit_core.errors import ExhaustedError, RequestError, TiersplitError, UnavailableError
 from tiersplit_stage.execute import Job
-from tiersplit_stage.golden import Golden
 from tiersplit_stage.metrics import StageMetrics
 from tiersplit_stage.pipeline import Answer, Pipeline
-from tiersplit_stage.plans import StagePlan
+from tiersplit_stage.plans import Origin, StagePlan
 from tiersplit_wire.convert import proto_to_array
 from tiersplit_wire.failures import NotResidentError
+from tiersplit_wire.v1 import route_pb2 as pb
+
+if TYPE_CHECKING:
+    from tiersplit_stage.golden import Golden
 
 _MAX_ATTEMPTS = 8
 _GOLDEN_TIMEOUT_S = 30.0
 _GOLDEN_BACKOFF_S = (0.1, 2.0)
+_RECENT_REQUESTS = 64
+
+
+class Request(Protocol):
+    """What a client asks; which tensors that are depends on the model that the plan serves."""
+
+    def read(self, model: pb.Model) -> tuple[Mapping[str, NDArray[Any]], int]:
+        """The model's inputs by tensor name, and the batch size.
+
+        Raises:
+            RequestError: it does not fit the model.
+        """
+        ...
 
 
 @dataclass(slots=True)
@@ -64,12 +81,14 @@ class Head:
     ) -> None:
         self.plans: Mapping[str, StagePlan] = {}
         self.selected = self.fallback = ""
+        self.steered = False
         self.active: str | None = None
         self.verified: set[str] = set()
         self.served: dict[str, Served] = {}
         self.rerun = self.in_flight = 0
         self.problems: dict[str, str] = {}
-        self.golden: Golden | None = None
+        self.golden: Mapping[Origin, Golden] = {}
+        self._rows: deque[int] = deque(maxlen=_RECENT_REQUESTS)
         self._pipeline, self._metrics = pipeline, metrics
         self._max_in_flight, self._patience_s, self._changed = max_in_flight, patience_s, changed
 
@@ -78,42 +97,71 @@ class Head:
         """Whether a request can be answered now."""
         return any(self._passable(digest) for digest in (self.active, self.fallback) if digest)
 
-    def update(self, plans: Mapping[str, StagePlan], selected: str, fallback: str) -> None:
-        """Take what a route says; plans that are no longer there are not verified any more."""
+    @property
+    def model(self) -> pb.Model | None:
+        """What the plan in use serves; None where none is in use."""
+        plan = self.plans.get(self.active or "")
+        return plan.origin.model if plan is not None else None
+
+    @property
+    def batch(self) -> int:
+        """The batch size that most of the recent requests had."""
+        return Counter(self._rows).most_common(1)[0][0] if self._rows else 1
+
+    def update(self, plans: Mapping[str, StagePlan], selected: str, fallback: str, *, steered: bool = False) -> None:
+        """Take what a route says; plans that are no longer there are not verified any more.
+
+        Args:
+            plans: by digest.
+            selected: digest of the plan that the controller wants to be used.
+            fallback: digest of the plan that needs this tier alone; empty: none.
+            steered: `use` chooses the plan instead, as long as that is there.
+        """
         old, self.plans, self.selected, self.fallback = self.plans, plans, selected, fallback
+        self.steered = steered
         self.verified = {digest for digest in self.verified & set(plans) if plans[digest].key == old[digest].key}
         self._reselect()
+
+    def use(self, digest: str) -> None:
+        """Run the requests that arrive from now on with this plan."""
+        if digest != self.active:
+            self.active = digest
+            self._metrics.active(digest)
+            self._changed()
 
     def distrust_remote(self) -> None:
         """The stages after this one are other processes now: their plans must prove themselves again."""
         self.verified = {digest for digest in self.verified if self.plans[digest].last_tier == 0}
         self._changed()
 
-    async def infer(self, values: Mapping[str, NDArray[Any]], rows: int, deadline: float | None) -> HeadAnswer:
-        """Answer one request exactly once, whatever becomes of the links meanwhile.
+    async def infer(self, request: Request, deadline: float | None) -> HeadAnswer:
+        """Answer one request exactly once, whatever becomes of links, plans and models meanwhile.
 
         Args:
-            values: the model's inputs by tensor name.
-            rows: batch size.
+            request: what a client asks.
             deadline: monotonic second; None: none.
 
         Raises:
+            RequestError: it does not fit the model of the plan in use.
             ExhaustedError: too many requests are in flight.
             UnavailableError: no plan can serve it.
             TiersplitError: it failed for another reason.
         """
         if self.in_flight >= self._max_in_flight:
             raise ExhaustedError(f"{self.in_flight} requests are in flight; try again later")
+        if self.model is not None:
+            self._rows.append(request.read(self.model)[1])
         self.in_flight += 1
         began = time.monotonic()
-        plan = self._bind()
+        plan = self._bind(request)
         try:
             for attempt in range(_MAX_ATTEMPTS):
+                values, rows = request.read(plan.origin.model)
                 job = Job(os.urandom(16), plan, 0, values, rows, deadline, admitted=attempt > 0)
                 try:
                     return self._answered(plan, await self._pipeline.run(job), began)
                 except UnavailableError as error:
-                    plan = await self._next(plan, error, deadline)
+                    plan = await self._next(request, plan, error, deadline)
             raise UnavailableError(f"the request was lost {_MAX_ATTEMPTS} times on its way")
         except TiersplitError:
             self._count(plan.digest).failed += 1
@@ -121,16 +169,19 @@ class Head:
         finally:
             self.in_flight -= 1
 
-    def _bind(self) -> StagePlan:
-        for digest in (self.active, self.fallback):
-            if digest and self._passable(digest):
+    def _bind(self, request: Request, before: str = "") -> StagePlan:
+        """The plan that runs `request`: the one in use; where it cannot serve, the fallback; else the one `before`."""
+        for digest in (self.active, self.fallback, before):
+            if digest and self._passable(digest) and _fits(request, self.plans[digest]):
                 return self.plans[digest]
         if self.active is not None and self.active in self.plans:
             return self.plans[self.active]
         reasons = "; ".join(sorted(set(self.problems.values()))[:3])
         raise UnavailableError("no plan has answered its golden request yet" + (f": {reasons}" if reasons else ""))
 
-    async def _next(self, lost: StagePlan, error: UnavailableError, deadline: float | None) -> StagePlan:
+    async def _next(
+        self, request: Request, lost: StagePlan, error: UnavailableError, deadline: float | None
+    ) -> StagePlan:
         """The plan with which a lost request runs again."""
         self.rerun += 1
         self._metrics.rerun()
@@ -138,14 +189,16 @@ class Head:
             self.verified.discard(lost.digest)
             self._changed()
         if self.fallback != lost.digest and self._passable(self.fallback):
-            return self.plans[self.fallback]
+            fallback = self.plans[self.fallback]
+            if _fits(request, fallback):
+                return fallback
         link = self._pipeline.link
         patience = self._patience_s if deadline is None else min(self._patience_s, deadline - time.monotonic())
         if isinstance(error, NotResidentError):
             await asyncio.sleep(min(0.1, max(0.0, patience)))
         if link is None or not await link.wait_usable(max(0.0, patience)):
             raise UnavailableError(f"{error}; no plan can do without that way") from error
-        return self._bind()
+        return self._bind(request, lost.digest)
 
     def _passable(self, digest: str) -> bool:
         if digest not in self.verified or digest not in self.plans:
@@ -168,9 +221,10 @@ class Head:
 
     def _reselect(self) -> None:
         before = self.active
-        if self.selected in self.verified:
+        gone = self.active not in self.plans
+        if self.selected in self.verified and (gone or not self.steered):
             self.active = self.selected
-        elif self.active not in self.plans:
+        elif gone:
             self.active = self.fallback if self.fallback in self.verified else None
         if self.active != before:
             self._metrics.active(self.active or "")
@@ -181,7 +235,7 @@ class Head:
         backoff = _GOLDEN_BACKOFF_S[0]
         while True:
             waiting = [digest for digest in self._order() if digest not in self.verified]
-            done = [digest for digest in waiting if await self._verified(self.plans.get(digest), self.golden)]
+            done = [digest for digest in waiting if await self._verified(self.plans.get(digest))]
             backoff = _GOLDEN_BACKOFF_S[0] if done or not waiting else min(2 * backoff, _GOLDEN_BACKOFF_S[1])
             await asyncio.sleep(backoff)
 
@@ -189,8 +243,9 @@ class Head:
         urgent = [digest for digest in (self.selected, self.fallback) if digest in self.plans]
         return list(dict.fromkeys([*urgent, *self.plans]))
 
-    async def _verified(self, plan: StagePlan | None, golden: Golden | None) -> bool:
+    async def _verified(self, plan: StagePlan | None) -> bool:
         link = self._pipeline.link
+        golden = self.golden.get(plan.origin) if plan is not None else None
         if plan is None or golden is None or (plan.last_tier > 0 and (link is None or not link.usable)):
             return False
         deadline = time.monotonic() + _GOLDEN_TIMEOUT_S
@@ -209,3 +264,11 @@ class Head:
         self.verified.add(plan.digest)
         self._reselect()
         return True
+
+
+def _fits(request: Request, plan: StagePlan) -> bool:
+    try:
+        request.read(plan.origin.model)
+    except RequestError:
+        return False
+    return True

@@ -89,12 +89,11 @@ def wanted_outputs(request: pb.ModelInferRequest, model: route.Model) -> Sequenc
     return [known[name] for name in names] if names else list(model.outputs)
 
 
-def build_response(
-    request: pb.ModelInferRequest, model: route.Model, wanted: Sequence[route.ModelTensor], answer: HeadAnswer
-) -> pb.ModelInferResponse:
+def build_response(request: pb.ModelInferRequest, answer: HeadAnswer) -> pb.ModelInferResponse:
     """The response with raw contents, and with plan, stages, exit and timings as parameters."""
+    model = answer.plan.origin.model
     response = pb.ModelInferResponse(model_name=model.name, model_version=model.version, id=request.id)
-    for tensor in wanted:
+    for tensor in wanted_outputs(request, model):
         array = answer.outputs[tensor.tensor]
         response.outputs.add(name=tensor.name, datatype=datatype_of(array.dtype), shape=array.shape)
         response.raw_output_contents.append(array_to_raw(array))
@@ -104,6 +103,42 @@ def build_response(
     for name, seconds in _timings(answer).items():
         response.parameters[name].int64_param = round(seconds * 1e6)
     return response
+
+
+class ReadRequest:
+    """A request, read against the model of whatever plan is to run it; against each model once.
+
+    Args:
+        request: as it came.
+    """
+
+    def __init__(self, request: pb.ModelInferRequest) -> None:
+        self._request = request
+        self._read: dict[int, tuple[route.Model, dict[str, NDArray[Any]], int]] = {}
+
+    def read(self, model: route.Model) -> tuple[dict[str, NDArray[Any]], int]:
+        """Its arrays by tensor name, and its batch size.
+
+        Raises:
+            RequestError: it does not fit the model; says what was expected.
+        """
+        if id(model) not in self._read:
+            check_version(self._request.model_version, model)
+            wanted_outputs(self._request, model)
+            # With the model, so that nothing else can have its id meanwhile.
+            self._read[id(model)] = (model, *read_inputs(self._request, model))
+        _, values, rows = self._read[id(model)]
+        return values, rows
+
+
+def check_version(version: str, model: route.Model) -> None:
+    """Refuse a request for another version than the model's; one that names none means any.
+
+    Raises:
+        RequestError: says which one it is.
+    """
+    if version not in ("", model.version):
+        raise RequestError(f"the version is {model.version!r}, not {version!r}", "model_version")
 
 
 def _timings(answer: HeadAnswer) -> dict[str, float]:
@@ -158,10 +193,8 @@ class InferenceServicer(rpc.GRPCInferenceServiceServicer):
         deadline = time.monotonic() + (_DEFAULT_TIMEOUT_S if remaining is None else remaining)
 
         async def answer() -> pb.ModelInferResponse:
-            model = self._find(request.model_name, request.model_version)
-            wanted = wanted_outputs(request, model)
-            values, rows = read_inputs(request, model)
-            return build_response(request, model, wanted, await self._head.infer(values, rows, deadline))
+            self._find(request.model_name, request.model_version)
+            return build_response(request, await self._head.infer(ReadRequest(request), deadline))
 
         return await self._guarded(answer, context)
 
@@ -170,13 +203,13 @@ class InferenceServicer(rpc.GRPCInferenceServiceServicer):
         return self.model is not None and self._head.ready and not self.draining
 
     def _find(self, name: str, version: str) -> route.Model:
-        if self.model is None:
+        model = self._head.model or self.model
+        if model is None:
             raise UnavailableError("no route has come from the controller yet")
-        if name != self.model.name:
-            raise RequestError(f"this head serves the model {self.model.name!r}, not {name!r}", "model_name")
-        if version not in ("", self.model.version):
-            raise RequestError(f"the version is {self.model.version!r}, not {version!r}", "model_version")
-        return self.model
+        if name != model.name:
+            raise RequestError(f"this head serves the model {model.name!r}, not {name!r}", "model_name")
+        check_version(version, model)
+        return model
 
     async def _guarded(self, answer: Callable[[], Awaitable[T]], context: Any) -> T:
         try:

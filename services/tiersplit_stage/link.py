@@ -101,8 +101,10 @@ class Link:
             TiersplitError: what the next tier answered instead of a result.
         """
         failure: LostError | NotResidentError = LostError(f"no way from {self.source} to {self.target} at the moment")
-        usable = [stream for stream in self._streams.values() if stream.usable]
-        for stream in sorted(usable, key=lambda stream: stream.in_flight):
+        usable = [(endpoint, stream) for endpoint, stream in self._streams.items() if stream.usable]
+        for endpoint, stream in sorted(usable, key=lambda pair: pair[1].in_flight):
+            if endpoint in self._streams:
+                self._streams[endpoint] = self._streams.pop(endpoint)  # of two idle ones the other is next
             try:
                 return await stream.exchange(request_id, frame)
             except NotResidentError as error:

@@ -1,17 +1,16 @@
 """Makes resident what a route needs, one thing after another, while requests and routes go on."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tiersplit_core.errors import TiersplitError
 from tiersplit_stage.golden import Golden
-from tiersplit_stage.plans import SegmentInfo
+from tiersplit_stage.plans import Origin, SegmentInfo
 from tiersplit_stage.pool import Blobs, SegmentPool
 from tiersplit_stage.sessions import trim_heap
-from tiersplit_wire.v1 import route_pb2 as pb
 
 T = TypeVar("T")
 _BACKOFF_S = (1.0, 30.0)
@@ -24,20 +23,20 @@ class Wanted:
     Attributes:
         bundle: where missing blobs come from; empty: they lie here.
         segments: to be loaded, the most urgent first.
-        golden: digests of the golden blobs; empty where this is no head.
-        model: says how the golden tensors are named.
+        origins: whose golden requests are needed; none where this is no head.
+        elsewhere: bundles of the blobs that `bundle` does not have, by digest.
     """
 
     bundle: str
     segments: Sequence[SegmentInfo]
-    golden: Sequence[str]
-    model: pb.Model
+    origins: Sequence[Origin] = ()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def blobs(self) -> frozenset[str]:
         """Digests of all blobs that are needed."""
         own = {digest for segment in self.segments for digest in (segment.blob, *segment.weights)}
-        return frozenset(own | set(self.golden))
+        return frozenset(own.union(*(origin.golden for origin in self.origins)))
 
 
 class Loading:
@@ -48,14 +47,13 @@ class Loading:
         pool: where segments are loaded.
 
     Attributes:
-        golden: the golden request of the newest route, once it is here.
+        golden: the golden requests that are wanted, as far as they are here.
         changed: called when something became resident, or cannot.
     """
 
     def __init__(self, store: Blobs, pool: SegmentPool) -> None:
-        self.golden: Golden | None = None
+        self.golden: Mapping[Origin, Golden] = {}
         self.changed: Callable[[], None] = lambda: None
-        self._golden_of: tuple[Sequence[str], bytes] | None = None
         self._store, self._pool = store, pool
         self._problems: dict[str, str] = {}
         self._wanted: Wanted | None = None
@@ -76,10 +74,9 @@ class Loading:
 
     def want(self, wanted: Wanted) -> None:
         """A route came: make this resident instead of what was wanted before."""
-        if self._golden_of != _golden_key(wanted):
-            self.golden = self._golden_of = None
+        self.golden = {origin: found for origin, found in self.golden.items() if origin in wanted.origins}
         self._wanted = wanted
-        self._store.follow(wanted.bundle, wanted.blobs)
+        self._store.follow(wanted.bundle, wanted.blobs, wanted.elsewhere)
         self._news.set()
 
     async def run(self) -> None:
@@ -112,8 +109,9 @@ class Loading:
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def _round(self, wanted: Wanted) -> None:
-        if wanted.golden and self.golden is None:
-            await self._guarded("the golden request", self._load_golden(wanted))
+        for origin in wanted.origins:
+            if origin.golden and origin not in self.golden:
+                await self._guarded(f"golden request {origin.golden[0]}", self._load_golden(wanted, origin))
         for segment in wanted.segments:
             if self._news.is_set():
                 return  # a newer route is here; what it needs matters more
@@ -132,10 +130,10 @@ class Loading:
             self._now = ""
             self.changed()
 
-    async def _load_golden(self, wanted: Wanted) -> None:
-        found = await self._in(self._fetcher, lambda: Golden(self._store, wanted.golden, wanted.model))
+    async def _load_golden(self, wanted: Wanted, origin: Origin) -> None:
+        found = await self._in(self._fetcher, lambda: Golden(self._store, origin))
         if wanted is self._wanted:
-            self.golden, self._golden_of = found, _golden_key(wanted)
+            self.golden = {**self.golden, origin: found}
 
     async def _load(self, segment: SegmentInfo) -> None:
         await self._in(self._fetcher, lambda: [self._store.path(blob) for blob in (*segment.weights, segment.blob)])
@@ -143,7 +141,3 @@ class Loading:
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, work)
-
-
-def _golden_key(wanted: Wanted) -> tuple[Sequence[str], bytes]:
-    return tuple(wanted.golden), wanted.model.SerializeToString(deterministic=True)

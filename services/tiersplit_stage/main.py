@@ -22,6 +22,7 @@ from tiersplit_bundle.access import registry_access
 from tiersplit_core.errors import InputError, TiersplitError
 from tiersplit_stage.cache import BlobCache
 from tiersplit_stage.emulation import Emulation
+from tiersplit_stage.estimates import Estimates
 from tiersplit_stage.following import Controller, RouteFile, follow
 from tiersplit_stage.head import Head
 from tiersplit_stage.health import Health
@@ -35,6 +36,7 @@ from tiersplit_stage.reporting import Reporter
 from tiersplit_stage.resolving import Endpoint
 from tiersplit_stage.routing import Router
 from tiersplit_stage.servicer import SERVICE, ActivationsServicer
+from tiersplit_stage.steering import Steering
 from tiersplit_stage.worker import Worker
 from tiersplit_wire.connection import bind, make_server, open_channel
 from tiersplit_wire.tls import TlsDirectory
@@ -66,6 +68,8 @@ class Stage:
         self._loading = Loading(store, pool)
         worker = Worker(options.queue)
         self._pipeline = Pipeline(options.tier, pool, worker, Emulation(options.slowdown), self._metrics)
+        self._estimates = Estimates(self._pipeline)
+        self._steering: Steering | None = None
         self._servicer = ActivationsServicer(self._pipeline, self._metrics, self._process_name, options.max_in_flight)
         state = options.state_dir / f"{options.deployment}-{options.tier}.route" if options.state_dir else None
         self._router = Router(
@@ -78,6 +82,7 @@ class Stage:
             state,
             self._dial,
         )
+        self._router.followers.append(self._estimates.follow)
         self._health = Health(
             (SERVICE, *((_INFERENCE,) if options.serve else ())),
             lambda: worker.running_s < options.stuck_s,
@@ -95,9 +100,8 @@ class Stage:
         health_address = await self._open_health() if self._options.health else ""
         metrics_address = self._metrics.serve(self._options.metrics) if self._options.metrics else ""
         self._watch_gauges()
-        self._reporter = Reporter(
-            self._identity(address, client_address), self._router, self._pipeline, self._router.head
-        )
+        identity = self._identity(address, client_address)
+        self._reporter = Reporter(identity, self._router, self._pipeline, self._estimates, self._steering)
         tasks = [asyncio.ensure_future(work) for work in self._work(self._reporter)]
         self._announce(
             {
@@ -118,6 +122,7 @@ class Stage:
         """What goes on in the background for as long as the stage lives."""
         options, router = self._options, self._router
         yield from (router.run(), router.tend(), self._loading.run(), self._health.run())
+        yield self._estimates.run(self._steering.look if self._steering is not None else lambda: None)
         if options.route_file is not None:
             yield RouteFile(options.route_file, router.offer).follow()
         if options.controller:
@@ -147,6 +152,8 @@ class Stage:
         head = Head(self._pipeline, self._metrics, self._options.max_in_flight, self._report_soon)
         self._inference = InferenceServicer(head, self._metrics, self._options.deployment, version("tiersplit"))
         self._router.head, self._router.inference = head, self._inference
+        self._steering = Steering(head, self._pipeline, self._estimates)
+        self._router.followers.append(self._steering.follow)
         server = make_server(self._options.connection_age_s)
         inference_rpc.add_GRPCInferenceServiceServicer_to_server(self._inference, server)  # type: ignore[no-untyped-call]
         credentials = self._tls.server_credentials(mutual=False) if self._tls else None
@@ -212,6 +219,7 @@ class Stage:
 
     def _report_soon(self) -> None:
         self._health.changed.set()
+        self._estimates.look_soon()
         if self._reporter is not None:
             self._reporter.changed.set()
 
@@ -221,6 +229,7 @@ class Stage:
         watch("tiersplit_queue_depth", "Requests that wait or compute.", lambda: pipeline.worker.depth)
         watch("tiersplit_late_answers", "Answers after the fact.", lambda: pipeline.link.late if pipeline.link else 0)
         self._metrics.watch_link(lambda: pipeline.link)
+        self._metrics.watch_estimates(self._estimates)
         if self._tls is not None:
             watch("tiersplit_tls_expiry_seconds", "Until the certificate in use expires.", self._tls.expires_in_s)
 

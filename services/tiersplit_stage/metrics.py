@@ -1,13 +1,17 @@
 """What a stage tells Prometheus."""
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from tiersplit_stage.link import Link
+
+if TYPE_CHECKING:
+    from tiersplit_stage.estimates import Estimates
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -29,6 +33,32 @@ class _LinkCollector(Collector):
                 family.add_metric([link.source, link.target], value)
         yield sent
         yield busy
+
+
+class _EstimateCollector(Collector):
+    """What the stage believes; what was not seen has no sample."""
+
+    def __init__(self, estimates: "Estimates") -> None:
+        self._estimates = estimates
+
+    def collect(self) -> Iterator[Metric]:
+        """The estimates as they are now."""
+        labels = ["source", "target"]
+        bandwidth = GaugeMetricFamily("tiersplit_link_bandwidth_bps", "Bits per second, estimated.", labels=labels)
+        latency = GaugeMetricFamily("tiersplit_link_latency_seconds", "Seconds one way, estimated.", labels=labels)
+        up = GaugeMetricFamily("tiersplit_link_up", "1 where the link carries something.", labels=labels)
+        onward = self._estimates.onward
+        if onward is not None:
+            names, estimate = [onward.source, onward.target], onward.estimate
+            up.add_metric(names, float(onward.up))
+            if onward.up:
+                bandwidth.add_metric(names, estimate.bandwidth_bps)
+                latency.add_metric(names, estimate.latency_s)
+        yield from (bandwidth, latency, up)
+        load = GaugeMetricFamily("tiersplit_tier_load", "Observed over profiled seconds of this stage.")
+        if self._estimates.load.runs:
+            load.add_metric([], self._estimates.load.load)
+        yield load
 
 
 class StageMetrics:
@@ -81,6 +111,10 @@ class StageMetrics:
     def watch_link(self, link: Callable[[], Link | None]) -> None:
         """Bytes and seconds of the link to the next tier, read when Prometheus asks."""
         self.registry.register(_LinkCollector(link))
+
+    def watch_estimates(self, estimates: "Estimates") -> None:
+        """What the stage believes about its link and itself, read when Prometheus asks."""
+        self.registry.register(_EstimateCollector(estimates))
 
     def serve(self, address: str) -> str:
         """Answer scrapes on `HOST:PORT` (port 0 picks one); returns the address."""

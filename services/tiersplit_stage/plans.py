@@ -1,8 +1,8 @@
 """A route's plans as one tier sees them: what it runs, what it needs for that, what it hands on."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tiersplit_core.errors import InputError
 from tiersplit_wire.v1 import route_pb2 as pb
@@ -30,6 +30,23 @@ class SegmentInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The bundle that a plan serves: what clients see of it, and how the plan proves itself.
+
+    Attributes:
+        bundle: where its blobs come from; empty: they lie here.
+        golden: digests of the blobs with the golden request and its answer.
+        signature: the model, serialised: what tells it from another one.
+        model: as clients see it.
+    """
+
+    bundle: str
+    golden: tuple[str, ...]
+    signature: bytes
+    model: pb.Model = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class StagePlan:
     """One plan, its segments in an order in which tiers never fall.
 
@@ -43,6 +60,7 @@ class StagePlan:
         tier_names: names of all tiers of the route.
         outputs: the model's output tensors.
         crossings: bits and encoding per tensor that does not travel as it is.
+        origin: what it serves.
     """
 
     digest: str
@@ -53,6 +71,7 @@ class StagePlan:
     tier_names: tuple[str, ...]
     outputs: frozenset[str]
     crossings: Mapping[str, tuple[int, str]]
+    origin: Origin
 
     def own(self, position: int) -> range:
         """Positions that this tier runs when a request arrives at `position`; empty where it only relays.
@@ -108,12 +127,17 @@ def compile_plans(route: pb.Route, tier: str) -> dict[str, StagePlan]:
         found.id: SegmentInfo(found.id, found.blob, tuple(found.weights), tuple(found.inputs), tuple(found.outputs))
         for found in route.segments
     }
-    outputs = frozenset(found.tensor for found in route.model.outputs)
-    given = frozenset(found.tensor for found in route.model.inputs)
+    own = _origin(route.bundle, route.golden_blobs, route.model)
     plans: dict[str, StagePlan] = {}
     for i, plan in enumerate(route.plans):
         path = f"route.plans[{i}]"
+        if plan.digest in plans:
+            raise InputError("another plan of the route has this digest", f"{path}.digest")
         placed = _placed(plan, segments, names, path)
+        _check_costs(plan, len(names), path)
+        origin = _origin(plan.bundle, plan.golden_blobs, plan.model) if plan.HasField("model") else own
+        outputs = frozenset(found.tensor for found in origin.model.outputs)
+        given = frozenset(found.tensor for found in origin.model.inputs)
         _check_order([info for info, _ in placed], given, outputs, path)
         plans[plan.digest] = StagePlan(
             plan.digest,
@@ -124,8 +148,13 @@ def compile_plans(route: pb.Route, tier: str) -> dict[str, StagePlan]:
             names,
             outputs,
             {found.tensor: (found.bits or 64, found.encoding or "raw") for found in plan.crossings},
+            origin,
         )
     return plans
+
+
+def _origin(bundle: str, golden: Iterable[str], model: pb.Model) -> Origin:
+    return Origin(bundle, tuple(golden), model.SerializeToString(deterministic=True), model)
 
 
 def _key(plan: pb.RoutePlan, placed: Sequence[tuple[SegmentInfo, int]]) -> str:
@@ -148,6 +177,15 @@ def _placed(
         placed.append((segments[item.segment], tiers.index(item.tier)))
     # Tiers never fall along an edge, so ordering by tier (stable) keeps the order topological.
     return sorted(placed, key=lambda pair: pair[1])
+
+
+def _check_costs(plan: pb.RoutePlan, tiers: int, path: str) -> None:
+    for i, cost in enumerate(plan.costs):
+        lengths = (len(cost.compute_s), len(cost.link_bytes), len(cost.link_trips))
+        if lengths != (tiers, tiers - 1, tiers - 1):
+            raise InputError(
+                f"compute_s has {tiers} entries, the others {tiers - 1}, not {lengths}", f"{path}.costs[{i}]"
+            )
 
 
 def _check_order(segments: Sequence[SegmentInfo], given: frozenset[str], outputs: frozenset[str], path: str) -> None:

@@ -4,6 +4,7 @@ import gc
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,8 @@ from tiersplit_core.errors import BundleError, OperationError
 from tiersplit_stage.plans import SegmentInfo
 from tiersplit_stage.sessions import bound_heap, open_session, relax_heap, release_unused, trim_heap
 
+NOWHERE: Mapping[str, str] = MappingProxyType({})
+
 
 class Blobs(Protocol):
     """Blobs by digest, wherever they come from."""
@@ -24,8 +27,8 @@ class Blobs(Protocol):
         """What is on its way; empty where nothing is."""
         ...
 
-    def follow(self, bundle: str, needed: Collection[str]) -> None:
-        """A route came: blobs come from `bundle`, and `needed` are asked for."""
+    def follow(self, bundle: str, needed: Collection[str], elsewhere: Mapping[str, str] = NOWHERE) -> None:
+        """A route came: `needed` are asked for; they come from `bundle`, or from where `elsewhere` says."""
         ...
 
     def path(self, digest: str) -> Path:
@@ -65,7 +68,7 @@ class BlobStore:
             self._verified[digest] = stamp
         return path
 
-    def follow(self, bundle: str, needed: Collection[str]) -> None:
+    def follow(self, bundle: str, needed: Collection[str], elsewhere: Mapping[str, str] = NOWHERE) -> None:
         """Nothing to do: all blobs lie here."""
 
     def close(self) -> None:

@@ -1,13 +1,14 @@
 """What a stage tells its controller."""
 
 import asyncio
-import statistics
 
 import psutil
 
+from tiersplit_stage.estimates import Estimates
 from tiersplit_stage.head import Head
 from tiersplit_stage.pipeline import Pipeline
 from tiersplit_stage.routing import Router
+from tiersplit_stage.steering import Steering
 from tiersplit_wire.v1 import route_pb2 as pb
 
 
@@ -18,12 +19,21 @@ class Reporter:
         identity: deployment, tier, instance and addresses; copied into every report.
         router: knows the route.
         pipeline: knows what runs.
-        head: knows what is selectable; None where this is no head.
+        estimates: has what was observed.
+        steering: moves the head; None where this is no head.
     """
 
-    def __init__(self, identity: pb.StageReport, router: Router, pipeline: Pipeline, head: Head | None) -> None:
+    def __init__(
+        self,
+        identity: pb.StageReport,
+        router: Router,
+        pipeline: Pipeline,
+        estimates: Estimates,
+        steering: Steering | None,
+    ) -> None:
         self.changed = asyncio.Event()
-        self._identity, self._router, self._pipeline, self._head = identity, router, pipeline, head
+        self._identity, self._router, self._pipeline = identity, router, pipeline
+        self._estimates, self._steering = estimates, steering
         self._process = psutil.Process()
 
     def report(self) -> pb.StageReport:
@@ -36,31 +46,29 @@ class Reporter:
         report.resident_bytes = self._process.memory_info().rss
         report.in_flight = self._pipeline.in_flight.total()
         report.queued = self._pipeline.worker.depth
-        self._links(report)
-        self._segments(report)
-        if self._head is not None:
-            _add_head(report, self._head)
+        _add_observed(report, self._estimates)
+        if self._router.head is not None:
+            _add_head(report, self._router.head)
+        if self._steering is not None:
+            report.decision = self._steering.reason
         return report
 
-    def _links(self, report: pb.StageReport) -> None:
-        link = self._pipeline.link
-        if link is None:
-            return
-        for seen in link.take_observations():
-            report.links.add(
-                source=link.source,
-                target=link.target,
-                bytes=seen.size_bytes,
-                seconds=seen.seconds,
-                idle_before=seen.idle_before,
-                lost=seen.lost,
-            )
 
-    def _segments(self, report: pb.StageReport) -> None:
-        seconds = self._pipeline.segment_seconds
-        for (segment, batch), runs in list(seconds.items()):
-            report.segments.add(segment=segment, batch=batch, runs=len(runs), seconds=statistics.median(runs))
-        seconds.clear()
+def _add_observed(report: pb.StageReport, estimates: Estimates) -> None:
+    estimates.gather()
+    report.links.extend(estimates.take_transmissions())
+    report.segments.extend(estimates.take_runs())
+    report.load = estimates.load.load if estimates.load.runs else 0.0
+    onward = estimates.onward
+    if onward is None:
+        return
+    report.estimates.add(
+        source=onward.source,
+        target=onward.target,
+        bandwidth_bps=onward.estimate.bandwidth_bps,
+        latency_s=onward.estimate.latency_s,
+        down=not onward.up,
+    )
 
 
 def _add_head(report: pb.StageReport, head: Head) -> None:

@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from tiersplit_stage.pipeline import Pipeline
 from tiersplit_stage.plans import StagePlan, compile_plans
 from tiersplit_stage.resolving import Endpoint
 from tiersplit_stage.servicer import ActivationsServicer
+from tiersplit_stage.steering import steers
 from tiersplit_wire.v1 import route_pb2 as pb
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class Router:
         state: file that keeps the last route for a start without controller; None: none is kept.
         changed: called when there is something to report.
         dial: opens a channel to a stage of the next tier; None: without TLS.
+
+    Attributes:
+        followers: told every route that is taken, before anything is done about it.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Router:
         self.refusal = ""
         self.head: Head | None = None
         self.inference: InferenceServicer | None = None
+        self.followers: list[Callable[[pb.Route], None]] = []
         self._deployment, self._tier, self._loading = deployment, tier, loading
         self._pipeline, self._servicer, self._changed, self._state = pipeline, servicer, changed, state
         self._dial = dial
@@ -139,6 +144,8 @@ class Router:
         retired = {key: self._retired.get(key, now) for key in self._servicer.plans if key not in current}
         self._retired, self._servicer.plans = retired, {**self._servicer.plans, **current}
         self.route, self.refusal, self._offered = route, "", None
+        for follow in self.followers:
+            follow(route)
         self._remember(route)
         self._loading.want(self._wanted(route, plans))
         await self._connect(route)
@@ -148,9 +155,23 @@ class Router:
     def _wanted(self, route: pb.Route, plans: Mapping[str, StagePlan]) -> Wanted:
         """What the plan in use needs first, then its fallback, then what requests might be moved to."""
         urgent = [plans[digest] for digest in (route.selected, route.fallback) if digest in plans]
-        segments = {segment.blob: segment for plan in (*urgent, *plans.values()) for segment in plan.own_segments}
-        golden = tuple(route.golden_blobs) if self.head is not None else ()
-        return Wanted(route.bundle, tuple(segments.values()), golden, route.model)
+        ordered = (*urgent, *plans.values())
+        segments = {segment.blob: segment for plan in ordered for segment in plan.own_segments}
+        origins = tuple(dict.fromkeys(plan.origin for plan in ordered)) if self.head is not None else ()
+        return Wanted(route.bundle, tuple(segments.values()), origins, self._elsewhere(route, ordered))
+
+    def _elsewhere(self, route: pb.Route, plans: Sequence[StagePlan]) -> dict[str, str]:
+        """Blobs that only plans of other bundles need, and where they come from."""
+        sources: dict[str, str] = {}
+        for plan in plans:
+            for digest in self._blobs(plan):
+                if sources.get(digest) != route.bundle:
+                    sources[digest] = plan.origin.bundle
+        return {digest: bundle for digest, bundle in sources.items() if bundle != route.bundle}
+
+    def _blobs(self, plan: StagePlan) -> set[str]:
+        own = {digest for segment in plan.own_segments for digest in (segment.blob, *segment.weights)}
+        return own | set(plan.origin.golden) if self.head is not None else own
 
     async def _connect(self, route: pb.Route) -> None:
         names = [found.tier for found in route.tiers]
@@ -177,7 +198,7 @@ class Router:
         old = {digest: plan for digest, plan in self.head.plans.items() if digest == self.head.active}
         self.inference.model = route.model
         self.head.golden = self._loading.golden
-        self.head.update({**old, **plans}, route.selected, route.fallback)
+        self.head.update({**old, **plans}, route.selected, route.fallback, steered=steers(route))
         if self._verifying is None:
             self._verifying = asyncio.ensure_future(self.head.verify_all())
 
@@ -192,7 +213,7 @@ class Router:
             self._servicer.plans = {key: plan for key, plan in self._servicer.plans.items() if key not in gone}
             if self.head is not None:
                 known = {digest: plan for digest, plan in self.head.plans.items() if plan.key in self._servicer.plans}
-                self.head.update(known, self.head.selected, self.head.fallback)
+                self.head.update(known, self.head.selected, self.head.fallback, steered=self.head.steered)
         if self._pipeline.rested():
             await self._loading.trim()
         needed = {segment.blob for plan in self._servicer.plans.values() for segment in plan.own_segments}

@@ -185,7 +185,7 @@ class Surface:
         parts = list(map(mul, row.factors, weights))
         tiers, links = len(self.tiers), len(self.links)
         sent = [parts[tiers + k] + parts[tiers + links + k] for k in range(links)]
-        return float(max(*parts[:tiers], *sent))
+        return float(max([*parts[:tiers], *sent]))
 
     def _weights(self, conditions: Conditions) -> tuple[list[float], list[int]]:
         """What a row's factors are multiplied by, and the links that are down."""
@@ -207,7 +207,7 @@ class Surface:
         rows = self._by_batch.get(batch)
         if rows is None:
             size = min(max(batch, self.batches[0]), self.batches[-1])
-            made = [(entry, terms_at(entry, self.batches, size)) for entry in self.entries]
+            made = [(entry, terms_at(entry.terms, self.batches, size)) for entry in self.entries]
             rows = [_row(entry, terms) for entry, terms in made if terms is not None]
             if size == batch:
                 # Only batch sizes within the surface's are kept, so that what is kept is bounded.
@@ -215,13 +215,19 @@ class Surface:
         return rows
 
 
-def terms_at(entry: SurfaceEntry, batches: tuple[int, ...], batch: int) -> PlanTerms | None:
-    """A plan's terms at a batch size between the surface's, interpolated; None where it does not fit the memory."""
+def terms_at(terms: Mapping[int, PlanTerms], batches: tuple[int, ...], batch: int) -> PlanTerms | None:
+    """A plan's terms at a batch size between the surface's, interpolated; None where it does not fit the memory.
+
+    Args:
+        terms: per batch size at which the plan fits.
+        batches: the surface's batch sizes, ascending.
+        batch: within them.
+    """
     below = max(size for size in batches if size <= batch)
     above = min(size for size in batches if size >= batch)
-    if below not in entry.terms or above not in entry.terms:
+    if below not in terms or above not in terms:
         return None
-    low, high = entry.terms[below], entry.terms[above]
+    low, high = terms[below], terms[above]
     share = (batch - below) / (above - below) if above > below else 0.0
     return PlanTerms(
         tuple(a + share * (b - a) for a, b in zip(low.compute_s, high.compute_s, strict=True)),

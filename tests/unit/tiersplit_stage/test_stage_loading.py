@@ -10,9 +10,8 @@ from tests.support.stages import TinyModel
 from tiersplit_core.errors import OperationError
 from tiersplit_stage import loading
 from tiersplit_stage.loading import Loading, Wanted
-from tiersplit_stage.plans import SegmentInfo
+from tiersplit_stage.plans import SegmentInfo, compile_plans
 from tiersplit_stage.pool import BlobStore, SegmentPool
-from tiersplit_wire.v1 import route_pb2 as pb
 
 
 class SlowStore(BlobStore):
@@ -65,9 +64,17 @@ async def until(news, condition):
             news.clear()
 
 
-def wanted(model, *ids, golden=(), model_of=None):
+def wanted(model, *ids, golden=()):
+    """These segments, and the golden request in each of these blobs."""
     by_id = {segment.id: segment for segment in segments_of(model)}
-    return Wanted("", tuple(by_id[name] for name in ids), golden, model_of or pb.Model())
+    return Wanted("", tuple(by_id[name] for name in ids), [origin_of(model, digest) for digest in golden])
+
+
+def origin_of(model, golden):
+    route = model.route(1, ["000"], "000", {})
+    del route.golden_blobs[:]
+    route.golden_blobs.append(golden)
+    return compile_plans(route, "edge")["000"].origin
 
 
 def test_segments_become_resident_in_the_order_in_which_they_are_wanted(model):
@@ -128,20 +135,32 @@ def test_what_is_dropped_while_it_is_wanted_again_comes_back(model):
     asyncio.run(scenario())
 
 
-def test_the_golden_request_stays_for_routes_with_the_same_and_goes_with_another(model):
-    route = model.route(1, ["000"], "000", {})
+def test_a_golden_request_stays_for_routes_with_the_same_and_goes_with_another(model):
+    mine, other = origin_of(model, model.golden), model.blob(b"no safetensors file")
 
     async def scenario():
         async with running(model) as (made, _, _, news):
-            made.want(wanted(model, golden=(model.golden,), model_of=route.model))
-            await until(news, lambda: made.golden is not None)
-            first = made.golden
-            made.want(wanted(model, "a", golden=(model.golden,), model_of=route.model))
-            assert made.golden is first
-            other = model.blob(b"no safetensors file")
-            made.want(wanted(model, golden=(other,), model_of=route.model))
-            assert made.golden is None
+            made.want(wanted(model, golden=[model.golden]))
+            await until(news, lambda: mine in made.golden)
+            first = made.golden[mine]
+            made.want(wanted(model, "a", golden=[model.golden]))
+            assert made.golden[mine] is first
+            made.want(wanted(model, golden=[other]))
+            assert not made.golden
             await until(news, lambda: made.problem)
+            assert other in made.problem
+
+    asyncio.run(scenario())
+
+
+def test_one_golden_request_that_is_damaged_leaves_those_of_other_bundles(model):
+    mine, other = origin_of(model, model.golden), model.blob(b"no safetensors file")
+
+    async def scenario():
+        async with running(model) as (made, _, pool, news):
+            made.want(wanted(model, "a", golden=[other, model.golden]))
+            await until(news, lambda: pool.loaded)
+            assert list(made.golden) == [mine]
             assert other in made.problem
 
     asyncio.run(scenario())

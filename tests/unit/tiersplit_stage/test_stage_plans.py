@@ -77,8 +77,8 @@ def test_a_flipped_byte_and_a_missing_blob_are_refused_by_name(tmp_path):
 
 def test_the_golden_check_refuses_missing_misshapen_wrong_and_infinite_answers(model):
     route = model.route(1, ["012"], "012", {})
-    golden = Golden(BlobStore(model.bundle), [model.golden], route.model)
     plan = compile_plans(route, "edge")["012"]
+    golden = Golden(BlobStore(model.bundle), plan.origin)
     good = {"out": golden.outputs["out"], "aux": golden.outputs["aux"]}
     golden.check(good, plan)
     for wrong in (None, good["out"][:, :2], good["out"] * 1.01, good["out"] * float("nan")):

@@ -1,0 +1,196 @@
+"""What a stage believes about its link onward and about itself: the same observations that it reports, made use of."""
+
+import asyncio
+import contextlib
+import statistics
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tiersplit_core.adaptation.estimator import LinkEstimate, LinkEstimator, LoadEstimate
+from tiersplit_core.adaptation.observation import LinkSample, SegmentSample
+from tiersplit_core.profile.batches import interpolate
+from tiersplit_stage.meter import Observed
+from tiersplit_stage.pipeline import Pipeline
+from tiersplit_wire.v1 import route_pb2 as pb
+
+if TYPE_CHECKING:
+    from tiersplit_stage.link import Link
+
+LOOK_S = 0.25
+FRESH_S = 10.0
+_FIRST_GUESS_BPS = 1e7
+_BULK_BYTES = 512  # fewer show the latency, not the bandwidth
+_KEPT_TRANSMISSIONS, _KEPT_RUNS = 512, 256
+
+Runs = dict[tuple[str, int], deque[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """The link to the next tier as its sender believes it to be.
+
+    Attributes:
+        source: name of this tier.
+        target: name of the next tier.
+        estimate: bandwidth, latency, and whether it is down.
+        fresh: it was seen to carry something within the last `FRESH_S` seconds, and its bandwidth was seen at all.
+    """
+
+    source: str
+    target: str
+    estimate: LinkEstimate
+    fresh: bool
+
+    @property
+    def up(self) -> bool:
+        """Whether it carries something."""
+        return self.fresh and not self.estimate.down
+
+
+class LinkRecord:
+    """One link, by the transmissions over all of its streams.
+
+    Args:
+        believed: what a route says about it; None where it says nothing.
+    """
+
+    def __init__(self, believed: pb.LinkView | None) -> None:
+        self._believed = believed
+        self._estimator: LinkEstimator | None = None
+        self._carried_at: float | None = None
+        self._bulk = False
+
+    def observe(self, seen: Observed, now: float) -> None:
+        """Take one transmission into account; `now` in monotonic seconds."""
+        if not seen.lost:
+            self._carried_at = now
+            self._bulk = self._bulk or seen.size_bytes >= _BULK_BYTES
+            self._estimator = self._estimator or self._begin(seen)
+        if self._estimator is not None:
+            self._estimator.observe(LinkSample(seen.size_bytes, seen.seconds, seen.idle_before, seen.lost))
+
+    def _begin(self, seen: Observed) -> LinkEstimator:
+        """The first transmission, if it is a small one, knows the latency better than whoever sees all links."""
+        believed = self._believed
+        bandwidth_bps = believed.bandwidth_bps if believed is not None else 0.0
+        latency_s = believed.latency_s if believed is not None else 0.0
+        if seen.size_bytes < _BULK_BYTES:
+            latency_s = seen.seconds / 2
+        return LinkEstimator(bandwidth_bps if bandwidth_bps > 0 else _FIRST_GUESS_BPS, latency_s)
+
+    @property
+    def estimate(self) -> LinkEstimate | None:
+        """The link as estimated; None before its bandwidth was seen."""
+        return self._estimator.estimate if self._estimator is not None and self._bulk else None
+
+    def fresh(self, now: float) -> bool:
+        """Whether it was seen to carry something lately."""
+        return self._bulk and self._carried_at is not None and now - self._carried_at <= FRESH_S
+
+
+class Estimates:
+    """Gathers what the pipeline and its link observed, for the estimates and for the reports.
+
+    Args:
+        pipeline: what runs here.
+        clock: monotonic seconds.
+
+    Attributes:
+        onward: the link to the next tier; None before its bandwidth was seen.
+        load: observed over profiled seconds of this stage.
+    """
+
+    def __init__(self, pipeline: Pipeline, clock: Callable[[], float] = time.monotonic) -> None:
+        self.onward: Onward | None = None
+        self.load = LoadEstimate()
+        self._pipeline, self._clock = pipeline, clock
+        self._link: Link | None = None
+        self._record = LinkRecord(None)
+        self._views: Mapping[tuple[str, str], pb.LinkView] = {}
+        self._profiled: dict[str, dict[int, float]] = {}
+        self._transmissions: deque[Observed] = deque(maxlen=_KEPT_TRANSMISSIONS)
+        self._runs: Runs = _empty_runs()
+        self._news = asyncio.Event()
+
+    def follow(self, route: pb.Route) -> None:
+        """A route came: what it says about links until they are seen, and the seconds that segments should take."""
+        self._views = {(view.source, view.target): view for view in route.guidance.links}
+        self._profiled = {}
+        for known in route.profiles:
+            if known.tier == self._pipeline.tier and known.seconds > 0:
+                self._profiled.setdefault(known.segment, {})[known.batch] = known.seconds
+
+    def look_soon(self) -> None:
+        """Something happened that should not wait for the next look."""
+        self._news.set()
+
+    async def run(self, looked: Callable[[], None]) -> None:
+        """Gather every `LOOK_S` seconds and when something happened, for ever; `looked` is called after it."""
+        while True:
+            self._news.clear()
+            self.gather()
+            looked()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._news.wait()
+
+    def gather(self) -> None:
+        """Take into account what was observed since the last time."""
+        self._gather_link(self._clock())
+        self._gather_runs()
+
+    def _gather_link(self, now: float) -> None:
+        link = self._pipeline.link
+        if link is not self._link:
+            self._link, self.onward = link, None
+            self._record = LinkRecord(self._views.get((link.source, link.target)) if link is not None else None)
+        if link is None:
+            return
+        for seen in link.take_observations():
+            self._transmissions.append(seen)
+            self._record.observe(seen, now)
+        estimate = self._record.estimate
+        if estimate is not None:
+            self.onward = Onward(link.source, link.target, estimate, self._record.fresh(now))
+
+    def _gather_runs(self) -> None:
+        observed = self._pipeline.segment_seconds
+        samples = []
+        for (segment, batch), seconds in observed.items():
+            self._runs[segment, batch].extend(seconds)
+            profiled_s = self.profiled_s(segment, batch)
+            samples.append(SegmentSample(statistics.median(seconds), profiled_s, len(seconds)))
+        observed.clear()
+        self.load = self.load.observe(tuple(samples))
+
+    def profiled_s(self, segment: str, batch: int) -> float:
+        """Seconds of a segment as profiled on this tier; 0 where it was not."""
+        points = self._profiled.get(segment)
+        return interpolate(points, batch) if points and batch >= 1 else 0.0
+
+    def take_transmissions(self) -> Iterator[pb.LinkObservation]:
+        """What the link observed since the last call, for a report."""
+        link, taken = self._link, list(self._transmissions)
+        self._transmissions.clear()
+        for seen in taken if link is not None else ():
+            yield pb.LinkObservation(
+                source=link.source if link is not None else "",
+                target=link.target if link is not None else "",
+                bytes=seen.size_bytes,
+                seconds=seen.seconds,
+                idle_before=seen.idle_before,
+                lost=seen.lost,
+            )
+
+    def take_runs(self) -> Iterator[pb.SegmentObservation]:
+        """The runs of segments since the last call, for a report."""
+        taken, self._runs = self._runs, _empty_runs()
+        for (segment, batch), runs in taken.items():
+            yield pb.SegmentObservation(segment=segment, batch=batch, runs=len(runs), seconds=statistics.median(runs))
+
+
+def _empty_runs() -> Runs:
+    return defaultdict(lambda: deque(maxlen=_KEPT_RUNS))
