@@ -1,15 +1,50 @@
 """The manifest of a bundle, as a document: how it is written and extended, on disk and in a registry alike."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tiersplit_bundle import media
-from tiersplit_bundle.layout import Descriptor, parse_descriptors
+from tiersplit_bundle.layout import Descriptor, parse_descriptor, parse_descriptors
 
 EMPTY = Descriptor(
     "application/vnd.oci.empty.v1+json", "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", 2
 )
 """The configuration of an artifact that has none: `{}`, as the OCI image specification gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest as the registry gave it, its digest verified.
+
+    Attributes:
+        descriptor: media type, digest and size.
+        data: its bytes.
+        document: what they say.
+    """
+
+    descriptor: Descriptor
+    data: bytes
+    document: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Of its bytes."""
+        return self.descriptor.digest
+
+    @property
+    def config(self) -> Descriptor:
+        """The configuration's entry; raises BundleError as `layers`."""
+        return parse_descriptor(self.document.get("config"), "manifest.config")
+
+    @property
+    def layers(self) -> tuple[Descriptor, ...]:
+        """The layers' entries.
+
+        Raises:
+            BundleError: they are malformed.
+        """
+        return parse_descriptors(self.document.get("layers"), "manifest.layers")
 
 
 def manifest_of(

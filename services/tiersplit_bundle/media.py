@@ -24,3 +24,6 @@ BASE = "tiersplit.base"
 
 TIER = "tiersplit.tier"
 """Annotation of a profile, as a layer or an artifact: the tier that it is of."""
+
+ACCURACY = "tiersplit.accuracy"
+"""Manifest annotation: the model's metric on the validation data, as a fraction such as 0.9712."""

@@ -7,10 +7,9 @@ import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tiersplit_bundle import media
 from tiersplit_bundle.access import RegistryAccess
@@ -23,10 +22,9 @@ from tiersplit_bundle.layout import (
     check_digest,
     digest_of,
     parse_descriptor,
-    parse_descriptors,
     parse_document,
 )
-from tiersplit_bundle.manifest import EMPTY, extended, manifest_of
+from tiersplit_bundle.manifest import EMPTY, Manifest, extended, manifest_of
 from tiersplit_bundle.reference import Reference
 from tiersplit_bundle.transfer import Source, Upload, download, holds
 from tiersplit_bundle.transport import Call, Transport
@@ -34,45 +32,13 @@ from tiersplit_bundle.writer import Blob, write_index
 from tiersplit_core.errors import BundleError, OperationError
 from tiersplit_core.units import format_bytes
 
+__all__ = ["Manifest", "Registry", "Report"]
+
 MAX_PAGES = 1000
 _PAGE = 500
 
 Report = Callable[[int, int], None]
 """Told bytes that are done and bytes in all, after each blob."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """A manifest as the registry gave it, its digest verified.
-
-    Attributes:
-        descriptor: media type, digest and size.
-        data: its bytes.
-        document: what they say.
-    """
-
-    descriptor: Descriptor
-    data: bytes
-    document: Mapping[str, Any]
-
-    @property
-    def digest(self) -> str:
-        """Of its bytes."""
-        return self.descriptor.digest
-
-    @property
-    def config(self) -> Descriptor:
-        """The configuration's entry; raises BundleError as `layers`."""
-        return parse_descriptor(self.document.get("config"), "manifest.config")
-
-    @property
-    def layers(self) -> tuple[Descriptor, ...]:
-        """The layers' entries.
-
-        Raises:
-            BundleError: they are malformed.
-        """
-        return parse_descriptors(self.document.get("layers"), "manifest.layers")
 
 
 class Registry:

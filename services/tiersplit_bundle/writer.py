@@ -94,13 +94,16 @@ class BundleWriter:
             _replace(self.target / "index.json", (self._work / "index.json").read_bytes())
 
 
-def extend(bundle: Bundle, blobs: Sequence[Blob], replace: bool = False) -> Bundle:
+def extend(
+    bundle: Bundle, blobs: Sequence[Blob], replace: bool = False, annotations: Mapping[str, str] | None = None
+) -> Bundle:
     """Add layers to a bundle that may be in use: blobs first, then the index in one replacement.
 
     Args:
         bundle: the bundle; it stays readable as it was.
         blobs: what is added; bytes that it holds already are not written again.
         replace: whether layers of the same media types (weights excepted) that it lists are dropped from its index.
+        annotations: added to the manifest's.
 
     Returns:
         The bundle as it is now.
@@ -108,6 +111,7 @@ def extend(bundle: Bundle, blobs: Sequence[Blob], replace: bool = False) -> Bund
     for blob in blobs:
         _store(bundle.root, blob.data)
     manifest = extended(bundle.manifest, bundle.digest, [blob.descriptor for blob in blobs], replace)
+    manifest["annotations"] |= annotations or {}
     write_index(bundle.root, canonical_json(manifest))
     return Bundle.open(bundle.root, complete=bundle.complete)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tiersplit_api.v1alpha1.model import Model
+from tiersplit_api.v1alpha1.model import Metric, Model, Validation
 from tiersplit_bundle import Bundle, extend, media
 from tiersplit_bundle.access import registry_access
 from tiersplit_bundle.job_result import finish
@@ -22,14 +22,17 @@ from tiersplit_core.errors import BundleError, ManifestError, ModelError
 from tiersplit_core.planning.segments import segments_of
 from tiersplit_core.planning.surface_json import surface_from_json
 from tiersplit_core.units import format_bytes, parse_quantity
+from tiersplit_import.accuracy import accuracy
 from tiersplit_import.chain import check_chain
 from tiersplit_import.fetch import Limits, fetch
-from tiersplit_import.from_manifest import SOURCE, request_of
+from tiersplit_import.from_manifest import SOURCE, Fetch, request_of
 from tiersplit_import.pipeline import import_model
 from tiersplit_import.segments import missing_segments
 
 _NOT_CUT_FROM = frozenset({media.PROFILE, media.STATISTICS})
 """What cutting does not read."""
+
+_BEST = {Metric.TOP1: 1, Metric.TOP5: 5}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,7 +127,20 @@ def _bundle_of(name: str, model: Model, options: argparse.Namespace, work: Path)
         raise request.in_manifest(error) from error
     for warning in made.warnings:
         _say(f"warning: {warning}")
-    return Bundle.open(made.path)
+    return _rated(Bundle.open(made.path), model.validation, get)
+
+
+def _rated(bundle: Bundle, validation: Validation, get: Fetch) -> Bundle:
+    """The bundle with its accuracy on the validation data, where there is any."""
+    if validation.uri is None:
+        return bundle
+    field = "spec.model.validation.uri"
+    try:
+        found = accuracy(bundle, get(validation.uri, "validation.npz", field), _BEST[validation.metric])
+    except ModelError as error:
+        raise ManifestError(error.reason, field) from error
+    _say(f"{validation.metric.value} on the validation data: {found:.2%}")
+    return extend(bundle, [], annotations={media.ACCURACY: f"{found:.6f}"})
 
 
 def _given_bundle(source: str, options: argparse.Namespace, work: Path) -> Bundle:

@@ -158,12 +158,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response_only(answer.status)
         for key, value in answer.headers:
             self.send_header(key, value)
-        self.end_headers()
-        if answer.cut_after is None:
-            self.wfile.write(answer.body)
-        else:
+        with contextlib.suppress(OSError):  # a client may have heard enough
+            self.end_headers()
             self.wfile.write(answer.body[: answer.cut_after])
-            self._drop()
+            if answer.cut_after is not None:
+                self._drop()
 
     def _drop(self):
         self.close_connection = True

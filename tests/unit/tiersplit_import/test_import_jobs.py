@@ -5,12 +5,13 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from tests.support.cutting import Pieces, assert_close, ordered
 from tests.support.file_server import file_server
 from tests.support.oci_registry import free_port, oci_registry
-from tests.support.onnx_files import SIDE, onnx_model
+from tests.support.onnx_files import CLASSES, SIDE, onnx_model
 from tests.support.surfaces import made_up_surface
 from tiersplit_bundle import Blob, Bundle, extend, media
 from tiersplit_bundle.access import RegistryAccess
@@ -77,6 +78,33 @@ def test_an_onnx_file_becomes_a_bundle_in_the_registry(running, run_import, mess
     assert bundle.name == "plate-reader"
     assert bundle.golden()[0]["input"].shape == (1, 3, SIDE, SIDE)
     assert np.all(bundle.golden()[0]["input"] == 1)
+
+
+def validation_data(onnx_file, path, wrong):
+    """Samples with the model's own answers as labels, `wrong` of ten changed."""
+    session = ort.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(3).normal(size=(10, 3, SIDE, SIDE)).astype(np.float32)
+    y = session.run(None, {"image": x})[0].argmax(axis=1)
+    y[:wrong] = (y[:wrong] + 1) % CLASSES
+    np.savez(path, x=x, y=y)
+
+
+def test_the_accuracy_on_validation_data_stands_in_the_manifest(running, run_import, onnx_file, tmp_path):
+    validation_data(onnx_file, tmp_path / "v.npz", wrong=3)
+    model = {"source": {"onnxUri": str(onnx_file)}, "validation": {"uri": str(tmp_path / "v.npz")}}
+    assert run_import(model, "rated") == 0
+    with registry(running, "rated", "import-1") as found:
+        assert found.manifest().document["annotations"][media.ACCURACY] == "0.700000"
+        assert found.pull_bundle(tmp_path / "pulled").name == "plate-reader"
+
+
+@pytest.mark.parametrize("arrays", [{"x": "x"}, {"x": "x", "y": np.zeros((10, 2), int)}, {"x": "x", "y": np.zeros(10)}])
+def test_validation_data_without_labels_is_a_mistake(run_import, message, onnx_file, tmp_path, arrays):
+    x = np.zeros((10, 3, SIDE, SIDE), np.float32)
+    np.savez(tmp_path / "v.npz", **{**arrays, "x": x})
+    model = {"source": {"onnxUri": str(onnx_file)}, "validation": {"uri": str(tmp_path / "v.npz")}}
+    assert run_import(model, "unrated") == 2
+    assert (message()["field"], message()["retry"]) == ("spec.model.validation.uri", False)
 
 
 def test_a_job_that_runs_again_pushes_nothing_and_says_the_same(run_import, message, onnx_file):

@@ -1,0 +1,60 @@
+"""How often a model is right on validation data."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tiersplit_bundle import Bundle
+from tiersplit_core.errors import ModelError
+from tiersplit_import.calibrate import MAX_SAMPLES, read_samples
+from tiersplit_import.net import Array
+from tiersplit_import.probe import open_session, run
+
+_BATCH = 16
+
+
+def accuracy(bundle: Bundle, path: Path, best: int) -> float:
+    """The share of samples whose label is among the `best` classes with the highest scores.
+
+    Args:
+        bundle: complete; its first output is scores of shape (batch, classes).
+        path: an .npz file with samples in `x` and labels in `y`; at most `MAX_SAMPLES` of them are used.
+        best: 1 for Top1, 5 for Top5.
+
+    Raises:
+        ModelError: the file or the model's output is something else.
+    """
+    samples = read_samples(path, bundle.graph.inputs, MAX_SAMPLES)
+    count = len(next(iter(samples.values())))
+    labels = _labels(path, count)
+    session = open_session(str(bundle.model_path))
+    output = [bundle.graph.output_names[0][1]]
+    right = 0
+    for start in range(0, count, _BATCH):
+        part = slice(start, start + _BATCH)
+        scores = run(session, output, {name: value[part] for name, value in samples.items()})[0]
+        right += _right(scores, labels[part], best)
+    return right / count
+
+
+def _labels(path: Path, count: int) -> Array:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            labels: Array = archive["y"][:count]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ModelError(f"expected labels in `y` of the .npz file: {error}", str(path)) from error
+    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ModelError(
+            f"`y` has shape {labels.shape} of {labels.dtype}; write one whole number per sample", str(path)
+        )
+    return labels
+
+
+def _right(scores: Array, labels: Sequence[Any] | Array, best: int) -> int:
+    if scores.ndim != 2 or len(scores) != len(labels):
+        raise ModelError(f"the first output has shape {scores.shape}; accuracy needs scores of (batch, classes)")
+    highest = np.argsort(-scores, axis=1, kind="stable")[:, :best]
+    return int(np.sum(highest == np.asarray(labels)[:, None]))
