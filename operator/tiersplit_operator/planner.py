@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -167,7 +168,9 @@ class WorkerProcess:
         """
         command = [sys.executable, "-m", "tiersplit_operator.planner_worker", str(self._settings.memory_bytes)]
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment()
+        )
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 out, err = await process.communicate(request)
@@ -183,6 +186,11 @@ class WorkerProcess:
         if not isinstance(found, dict):
             raise OperationError("the planner answered no object")
         return found
+
+
+def _environment() -> dict[str, str]:
+    """One thread for linear algebra: each further one reserves address space, which is bounded."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def _last_line(err: bytes) -> str:

@@ -133,7 +133,7 @@ def _ended(containers: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The last run that ended; while the container runs again, only a bad end is worth telling."""
     for container in containers:
         state, last = container.get("state") or {}, container.get("lastState") or {}
-        found = state.get("terminated") or ({} if state.get("running") else last.get("terminated"))
+        found = state.get("terminated") or ({} if "running" in state else last.get("terminated"))
         if found:
             return dict(found)
     return {}

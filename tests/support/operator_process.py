@@ -30,7 +30,7 @@ from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile
 from tiersplit_import.segments import missing_segments
 
 SECONDS = {"edge": 2e-3, "cloud": 1e-4}
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 ROOT = Path(__file__).parents[2]
 
 

@@ -64,7 +64,11 @@ def measure(progress: Progress, context: Context, tier: Tier, request: ProfileRe
     found = progress.facts.artifacts[reference]
     if found is not None:
         return _note(progress, tier.name, found.reference)
+    if request.tag in progress.measuring:
+        # Another tier has the same nodes and limits: one Job measures for both.
+        return progress
     before = progress.marks.get(PROFILED)
+    progress = replace(progress, measuring=progress.measuring | {request.tag})
     after = run_job(progress, PROFILED, profile_job(context, tier, request))
     return after if before is None else after.mark(_worse(before, after.marks[PROFILED]))
 

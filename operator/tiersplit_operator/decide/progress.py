@@ -52,7 +52,8 @@ class Progress:
         intent: what the manifest asks for, in numbers.
         repository: `HOST/PATH` where everything about the model lies.
         model: the bundle that import pushed.
-        layers: per tier, the key of its layers' profile.
+        layers: per tier, the name of its layers' profile: its content's key, or the digest of one that was given.
+        measuring: tags of profiles that Jobs are measuring.
         measured: per tier, what was measured there (see `PlanOrder.profiles`).
         target: what may be served for the present spec; None: not ready yet.
         base_bytes: memory of the idle runtime per tier, where it was measured.
@@ -73,6 +74,7 @@ class Progress:
     repository: str = ""
     model: ArtifactRecord | None = None
     layers: Mapping[str, str] = field(default_factory=dict)
+    measuring: frozenset[str] = frozenset()
     measured: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     target: Target | None = None
     base_bytes: Mapping[str, int] = field(default_factory=dict)

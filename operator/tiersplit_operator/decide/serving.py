@@ -1,5 +1,6 @@
 """The last steps: what stands in the cluster for the plan, and whether requests are answered."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from tiersplit_operator.facts import Child, Facts, Pod, Target
 from tiersplit_operator.plan_outcome import ACCURACY_ANNOTATION
 from tiersplit_operator.resources.context import TIER_LABEL, Context
 from tiersplit_operator.resources.disruption import disruption_budget
+from tiersplit_operator.resources.names import front_service_name
 from tiersplit_operator.resources.services import front_service, tier_service
 from tiersplit_operator.resources.workloads import workload
 
@@ -141,9 +143,11 @@ def _ready(progress: Progress, problem: Problem | None, unmet: Mark | None) -> M
 
 
 def _head_answers(facts: Facts) -> bool:
-    first = str((facts.body.get("spec") or {}).get("tiers", [{}])[0].get("name", ""))
-    heads = {pod.tier for pod in facts.pods if pod.ready and not pod.job and not pod.deleting}
-    return first in heads
+    """A pod that clients are sent to is ready; the front Service knows the tier, whatever the spec says meanwhile."""
+    front = facts.child("Service", front_service_name(facts.key.name))
+    spec = json.loads(front.document).get("spec") or {} if front else {}
+    first = (spec.get("selector") or {}).get(TIER_LABEL)
+    return any(pod.ready and pod.tier == first and not pod.job and not pod.deleting for pod in facts.pods)
 
 
 def _serving_words(facts: Facts, problem: Problem | None, unmet: Mark | None) -> str:

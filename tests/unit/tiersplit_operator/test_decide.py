@@ -1,0 +1,421 @@
+"""What is decided from what is known: one table per step, keyed by what happened."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.support.operator_context import manifest, settings
+from tests.support.operator_facts import (
+    GIVEN,
+    NOW,
+    PLAN,
+    REPOSITORY,
+    TIERS,
+    artifact,
+    digest,
+    facts,
+    final,
+    given,
+    job,
+    pod,
+    profiled,
+    route,
+    serving,
+    settled,
+    waiting,
+    workload,
+)
+from tiersplit_operator.decide.steps import decide
+from tiersplit_operator.facts import JobState, PlanFailure, Pod
+
+
+def said(progress, kind):
+    mark = progress.marks[kind]
+    return mark.status, mark.reason
+
+
+def wanted(progress, kind):
+    return [child["metadata"]["name"] for child in progress.children if child["kind"] == kind]
+
+
+# The manifest and the model
+
+WRONG = {
+    "a tier twice": (given(tiers=[{"name": "a"}, {"name": "a"}]), "spec.tiers[1].name"),
+    "one tier": (given(tiers=[{"name": "a"}]), "spec.tiers"),
+    "an unknown field": (given(tier=[]), "spec.tier"),
+    "an objective that is not planned": (given(objective={"minimize": "EdgeMemory"}), "spec.objective"),
+    "a CPU limit that is none": (
+        given(tiers=[{"name": "a", "resources": {"limits": {"cpu": "much"}}}, {"name": "b"}]),
+        "spec.tiers",
+    ),
+    "a bundle without tag": (given(model={"source": {"bundle": f"oci://{REPOSITORY}"}}), "spec.model.source.bundle"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_manifest_says_which_field_and_touches_nothing_that_stands(case):
+    body, field = WRONG[case]
+    progress = settled(serving(body=body))
+    assert progress.marks["Stalled"].reason == "InvalidSpec"
+    assert field in progress.marks["Stalled"].message
+    assert progress.children == ()
+    assert not progress.swept
+    assert {name for _, name in progress.kept} == {"digits", *(f"digits-{tier}" for tier in TIERS)}
+    assert said(progress, "Ready") == ("True", "Serving")
+
+
+def test_a_model_without_bundle_is_imported_by_a_job_under_the_models_key():
+    progress = settled(facts(manifest(), artifacts={}))
+    assert said(progress, "Imported") == ("False", "Running")
+    (name,) = wanted(progress, "Job")
+    assert name.startswith("digits-import-")
+    assert wanted(progress, "ConfigMap") == ["digits-model"]
+    assert wanted(progress, "Deployment") == []
+
+
+def test_the_models_key_depends_on_the_model_and_on_nothing_else():
+    names = {
+        case: wanted(settled(facts(body, artifacts={})), "Job")
+        for case, body in {
+            "plain": manifest(),
+            "objective": manifest(objective={"minimize": "Throughput"}),
+            "model": manifest(model={"source": {"onnxUri": "pvc://models/other.onnx"}}),
+        }.items()
+    }
+    assert names["plain"] == names["objective"]
+    assert names["plain"] != names["model"]
+
+
+def import_name():
+    return wanted(settled(facts(manifest(), artifacts={})), "Job")[0]
+
+
+TERMINATED = json.dumps({"error": "no such file", "field": "spec.model.source.onnxUri", "retry": False})
+JOBS = {
+    "running": (JobState.RUNNING, {}, {}, ("False", "Running"), False),
+    "no node": (JobState.RUNNING, {}, {"unscheduled": "0/3 nodes match"}, ("False", "Unschedulable"), False),
+    "no image": (JobState.RUNNING, {}, {"waiting": "ErrImagePull: gone"}, ("False", "ImagePull"), False),
+    "tried again": (JobState.RUNNING, {"failed": 2}, {}, ("False", "Running"), False),
+    "failed": (JobState.FAILED, {"failed": 5}, {"terminated": TERMINATED}, ("False", "JobFailed"), True),
+}
+
+
+@pytest.mark.parametrize("case", JOBS)
+def test_the_import_job_says_how_it_goes(case):
+    state, about, seen, expected, stalled = JOBS[case]
+    name = import_name()
+    pods = (Pod("p1", job=name, **seen),) if seen else ()
+    progress = settled(facts(manifest(), artifacts={}, children=(job(name, state, **about),), pods=pods))
+    assert said(progress, "Imported") == expected
+    assert (progress.marks["Stalled"].status == "True") is stalled
+    assert ("Job", name) in progress.kept
+    assert said(progress, "Ready") == ("False", expected[1])
+
+
+def test_a_failed_jobs_own_sentence_with_its_field_is_shown():
+    name = import_name()
+    known = facts(
+        manifest(),
+        artifacts={},
+        children=(job(name, JobState.FAILED, message="Job has reached the specified backoff limit"),),
+        pods=(Pod("p1", job=name, terminated=TERMINATED, exit_reason="Error"),),
+    )
+    message = settled(known).marks["Imported"].message
+    assert "spec.model.source.onnxUri: no such file" in message
+    assert "delete the Job to try again" in message
+
+
+def test_a_quota_that_refuses_a_jobs_pods_is_shown():
+    name = import_name()
+    known = facts(manifest(), artifacts={}, children=(job(name, JobState.WAITING),))
+    known = replace(known, warnings={f"Job/{name}": 'pods "x" is forbidden: exceeded quota: small'})
+    assert said(settled(known), "Imported") == ("False", "QuotaExceeded")
+
+
+@pytest.mark.parametrize(("ago_s", "again"), [(10, False), (61, True)])
+def test_a_job_whose_result_the_registry_lost_runs_again(ago_s, again):
+    name = import_name()
+    progress = settled(facts(manifest(), artifacts={}, children=(job(name, JobState.SUCCEEDED, ago_s=ago_s),)))
+    assert (("Job", name) not in progress.kept) is again
+    assert wanted(progress, "Job") == []
+
+
+BUNDLES = {
+    "there": (profiled(), ("True", "BundleGiven")),
+    "missing": (None, ("False", "BundleMissing")),
+    "no bundle": (replace(artifact(), graph=""), ("False", "NoBundle")),
+}
+
+
+@pytest.mark.parametrize("case", BUNDLES)
+def test_a_given_bundle_needs_no_job(case):
+    found, expected = BUNDLES[case]
+    progress = settled(facts(artifacts={GIVEN: found}))
+    assert said(progress, "Imported") == expected
+    assert not [name for name in wanted(progress, "Job") if "import" in name]
+
+
+def test_a_bundle_of_another_registry_is_copied_by_the_import_job():
+    body = given(model={"source": {"bundle": "oci://elsewhere.test/models/digits:v1"}})
+    assert "import" in wanted(settled(facts(body, artifacts={})), "Job")[0]
+
+
+# Profiles and plans
+
+
+def test_every_tier_is_measured_by_a_job_of_its_own_with_its_nodes_and_limits():
+    progress = settled(facts(artifacts={GIVEN: artifact()}))
+    assert said(progress, "Profiled") == ("False", "Running")
+    assert said(progress, "Planned") == ("False", "Waiting")
+    assert [name.rsplit("-", 1)[0] for name in wanted(progress, "Job")] == ["digits-edge", "digits-mdc", "digits-cloud"]
+
+
+def test_the_tier_that_people_must_help_is_the_one_that_the_condition_names():
+    names = wanted(settled(facts(artifacts={GIVEN: artifact()})), "Job")
+    children = tuple(job(name, JobState.RUNNING) for name in names)
+    stuck = Pod("p", tier="mdc", job=names[1], unscheduled="0/3 nodes are available")
+    progress = settled(facts(artifacts={GIVEN: artifact()}, children=children, pods=(stuck,)))
+    assert said(progress, "Profiled") == ("False", "Unschedulable")
+    assert "spec.tiers[mdc].nodeSelector" in progress.marks["Profiled"].message
+
+
+def test_a_profiled_bundle_is_planned_without_any_job():
+    progress = settled(facts())
+    assert said(progress, "Profiled")[0] == "True"
+    (order,) = progress.orders
+    assert order.artifact == profiled()
+    assert order.profiles == {tier: (digest(f"profile {tier}"),) for tier in TIERS}
+    assert wanted(progress, "Job") == []
+
+
+def test_resources_that_share_a_bundle_and_an_intent_share_the_plan():
+    other = given()
+    other["metadata"] = {**other["metadata"], "name": "letters", "uid": "u-2"}
+    keys = [settled(facts(body)).orders[0].key for body in (given(), other)]
+    assert keys[0] == keys[1]
+    changed = settled(facts(given(rawInput="FirstTierOnly"))).orders[0].key
+    assert changed != keys[0]
+
+
+FAILURES = {
+    "too little memory": (PlanFailure("edge needs 3 MiB more", infeasible=True), "Infeasible", True, 0),
+    "a worker that died, a moment ago": (
+        PlanFailure("killed", infeasible=False, retry_in_s=9.0),
+        "PlanningFailed",
+        False,
+        0,
+    ),
+    "a worker that died": (PlanFailure("killed", infeasible=False, retry_in_s=0.0), "PlanningFailed", False, 1),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_planning_that_fails_says_why_and_what_serves_goes_on(case):
+    failure, reason, stalled, orders = FAILURES[case]
+    key = settled(facts()).orders[0].key
+    progress = settled(serving("before", failures={key: failure}))
+    assert said(progress, "Planned") == ("False", reason)
+    assert failure.message in progress.marks["Planned"].message
+    assert (progress.marks["Stalled"].status == "True") is stalled
+    assert len(progress.orders) == orders
+    assert said(progress, "Ready") == ("True", "Serving")
+    assert failure.message in progress.marks["Ready"].message
+    assert not progress.swept
+
+
+def test_segments_are_cut_by_a_job_then_measured_then_the_plan_is_made_again():
+    plan = artifact("plan-1", outcome=waiting(uncut=1, unmeasured={"edge": ["seg-a"], "mdc": [], "cloud": ["seg-a"]}))
+    cutting = settled(facts(), plan)
+    assert [name.rsplit("-", 1)[0] for name in wanted(cutting, "Job")] == ["digits-cut"]
+    cut = replace(plan, digest=digest("cut"), segments={"seg-a": digest("segment a")})
+    measuring = settled(facts(), plan, cut)
+    assert [name.rsplit("-", 1)[0] for name in wanted(measuring, "Job")] == ["digits-edge", "digits-cloud"]
+    arguments = measuring.children[-1]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert digest("segment a") in arguments
+    profiles = [artifact(f"segments {tier}") for tier in ("edge", "cloud")]
+    again = settled(facts(), plan, cut, *sorted(profiles, key=lambda found: found.digest))
+    (order,) = again.orders
+    assert order.artifact == cut
+    assert {tier: len(found) for tier, found in order.profiles.items()} == {"edge": 2, "mdc": 1, "cloud": 2}
+
+
+def test_a_cut_that_lacks_a_segment_is_no_endless_loop():
+    plan = artifact("plan-1", outcome=waiting(uncut=1, unmeasured={"edge": ["seg-a"]}))
+    progress = settled(facts(), plan, artifact("cut"))
+    assert said(progress, "Planned") == ("False", "PlanningFailed")
+    assert "seg-a" in progress.marks["Planned"].message
+
+
+def test_planning_that_never_settles_comes_to_an_end():
+    plan = artifact("plan", outcome=waiting(unmeasured={"edge": ["seg-a"]}), segments={"seg-a": digest("a")})
+    progress = settled(facts(), *[plan] * 40)
+    assert said(progress, "Planned") == ("False", "PlanningFailed")
+
+
+# Serving
+
+
+def planned():
+    return artifact("plan", outcome=final(), segments={"seg-a": digest("a")})
+
+
+def test_a_settled_plan_is_deployed_on_every_tier_with_its_measured_base():
+    progress = settled(facts(), planned())
+    assert progress.target is not None
+    assert progress.target.artifact == planned()
+    assert wanted(progress, "Deployment") == [f"digits-{tier}" for tier in TIERS]
+    assert wanted(progress, "Service") == ["digits", *(f"digits-{tier}" for tier in TIERS)]
+    assert progress.base_bytes == {"edge": 2**26}
+    assert said(progress, "Planned") == ("True", "Planned")
+    assert said(progress, "Ready") == ("False", "StagesStarting")
+    assert said(progress, "Reconciling")[0] == "True"
+
+
+def test_all_is_well():
+    progress = settled(serving(), planned())
+    assert said(progress, "Ready") == ("True", "Serving")
+    assert said(progress, "Reconciling") == ("False", "Applied")
+    assert said(progress, "Stalled")[0] == "False"
+    assert progress.swept
+
+
+def test_while_a_changed_model_is_imported_what_serves_is_left_alone_and_what_is_gone_is_put_back():
+    known = serving("before", body=manifest(), artifacts={}, children=(workload("edge"), workload("cloud")))
+    progress = settled(known)
+    assert {name for _, name in progress.kept} == {"digits", "digits-edge", "digits-cloud"}
+    assert wanted(progress, "Deployment") == []
+    assert "digits-edge" in wanted(progress, "Service")
+    assert "digits-mdc" not in wanted(progress, "Service")
+    assert not progress.swept
+    assert said(progress, "Ready")[0] == "True"
+    assert said(progress, "Reconciling")[0] == "True"
+
+
+def test_superseded_children_stay_until_requests_use_the_plan_that_replaces_theirs():
+    known = serving()
+    switching = replace(known, adaptation=replace(known.adaptation, switching=True))
+    assert not settled(switching, planned()).swept
+    assert not settled(replace(known, route=route(digest("before"))), planned()).swept
+    assert settled(known, planned()).swept
+
+
+def test_a_lost_pod_is_no_rollout():
+    body = {**given(), "status": {"conditions": [APPLIED]}}
+    children = (workload("edge"), workload("mdc", ready=0), workload("cloud"))
+    progress = settled(serving(body=body, children=children), planned())
+    assert said(progress, "Reconciling")[0] == "False"
+    fresh = settled(serving(children=children), planned())
+    assert said(fresh, "Reconciling")[0] == "True"
+
+
+APPLIED = {
+    "type": "Reconciling",
+    "status": "False",
+    "reason": "Applied",
+    "observedGeneration": 1,
+    "lastTransitionTime": "2026-05-01T11:00:00Z",
+}
+
+PODS = {
+    "no pool": ({"unscheduled": "0/3 nodes match"}, "Unschedulable"),
+    "no image": ({"waiting": "ImagePullBackOff: back-off"}, "ImagePull"),
+    "too little memory": ({"exit_reason": "OOMKilled"}, "OutOfMemory"),
+    "crashing": ({"waiting": "CrashLoopBackOff", "terminated": "boom", "exit_reason": "Error"}, "Crashing"),
+}
+
+
+@pytest.mark.parametrize("case", PODS)
+def test_a_head_that_cannot_run_is_named_with_what_to_do(case):
+    seen, reason = PODS[case]
+    pods = (pod("edge", ready=False, **seen), pod("mdc"), pod("cloud"))
+    progress = settled(
+        serving(pods=pods, children=(workload("edge", ready=0), workload("mdc"), workload("cloud"))), planned()
+    )
+    assert said(progress, "Ready") == ("False", reason)
+    assert "digits-edge-1" in progress.marks["Ready"].message
+
+
+@pytest.mark.parametrize("case", PODS)
+def test_another_tiers_pod_that_cannot_run_leaves_ready_true_and_is_told(case):
+    pods = (pod("edge"), pod("mdc", ready=False, **PODS[case][0]), pod("cloud"))
+    progress = settled(serving(pods=pods), planned())
+    assert said(progress, "Ready")[0] == "True"
+    assert "digits-mdc-1" in progress.marks["Ready"].message
+    assert progress.check_after_s is not None
+
+
+def test_a_registry_that_does_not_answer_changes_nothing():
+    body = {**given(), "status": {"conditions": [APPLIED]}}
+    known = serving(body=body, artifacts={}, registry_problem="no answer")
+    progress = decide(known, settings())
+    assert said(progress, "Imported") == ("Unknown", "RegistryUnreachable")
+    assert said(progress, "Ready")[0] == "True"
+    assert said(progress, "Reconciling")[0] == "False"
+    assert {name for _, name in progress.kept} == {"digits", *(f"digits-{tier}" for tier in TIERS)}
+
+
+# Accuracy and adaptation
+
+VALIDATED = {"source": {"bundle": GIVEN}, "validation": {"uri": "https://data.test/v.npz"}}
+ACCURACY = {
+    "no data": ({}, None, ("Unknown", "NoValidationData"), True),
+    "a drop": ({"model": VALIDATED, "accuracy": {"maxDrop": "1%"}}, "0.9", ("True", "Verified"), True),
+    "enough": ({"model": VALIDATED, "accuracy": {"min": "70%"}}, "0.9", ("True", "Verified"), True),
+    "too little": ({"model": VALIDATED, "accuracy": {"min": "95%"}}, "0.9", ("False", "BelowMinimum"), False),
+    "not measured": ({"model": VALIDATED, "accuracy": {"min": "95%"}}, None, ("Unknown", "NoValidationData"), True),
+}
+
+
+@pytest.mark.parametrize("case", ACCURACY)
+def test_an_accuracy_that_cannot_be_met_is_said_and_never_served(case):
+    spec, measured, expected, serves = ACCURACY[case]
+    found = replace(planned(), annotations={"tiersplit.accuracy": measured} if measured else {})
+    progress = settled(facts(given(**spec)), found)
+    assert said(progress, "AccuracyMet") == expected
+    assert (progress.target is not None) is serves
+
+
+MODES = {
+    "Auto": ({}, {}, ("False", "Auto")),
+    "Paused": ({"adaptation": {"mode": "Paused"}}, {}, ("True", "Paused")),
+    "Recommend": ({"adaptation": {"mode": "Recommend"}}, {}, ("True", "Recommend")),
+    "pinned": ({}, {"tiersplit.dev/pinned-plan": PLAN}, ("True", "Pinned")),
+}
+
+
+@pytest.mark.parametrize("case", MODES)
+def test_the_mode_of_adaptation_is_a_condition(case):
+    spec, annotations, expected = MODES[case]
+    body = given(**spec)
+    body["metadata"] = {**body["metadata"], "annotations": annotations}
+    assert said(settled(serving(body=body), planned()), "Paused") == expected
+
+
+def test_observations_that_fail_are_a_fallback_and_ready_stays():
+    known = serving()
+    blind = replace(known, adaptation=replace(known.adaptation, fallback="Prometheus does not answer"))
+    progress = settled(blind, planned())
+    assert said(progress, "Fallback") == ("True", "ObservationsMissing")
+    assert said(progress, "Ready")[0] == "True"
+
+
+def test_a_finished_job_is_kept_a_while_for_those_who_read_its_log():
+    children = (job("digits-edge-12345678", JobState.SUCCEEDED, ago_s=100), job("old", JobState.SUCCEEDED, ago_s=700))
+    progress = settled(serving(children=(*(workload(tier) for tier in TIERS), *children)), planned())
+    assert ("Job", "digits-edge-12345678") in progress.kept
+    assert ("Job", "old") not in progress.kept
+    assert progress.check_after_s == 501
+
+
+def test_deciding_depends_on_nothing_but_the_facts():
+    known = serving()
+    assert settled(known, planned()) == settled(known, planned())
+    assert known.now == NOW
+
+
+def test_tiers_with_the_same_nodes_and_limits_are_measured_by_one_job():
+    tiers = [{"name": "edge", "nodeSelector": {"pool": "small"}}, {"name": "near"}, {"name": "far"}]
+    progress = settled(facts(given(tiers=tiers), artifacts={GIVEN: artifact()}))
+    assert [name.rsplit("-", 1)[0] for name in wanted(progress, "Job")] == ["digits-edge", "digits-near"]
