@@ -1,12 +1,10 @@
 """`Routes/Watch` for pods: they dial here, prove who they are, get each new route, and report."""
 
 import asyncio
-import hashlib
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,42 +13,22 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from tiersplit_operator.facts import Key, Pod, RouteRecord
-from tiersplit_operator.resources.workloads import TOKEN_AUDIENCE
 from tiersplit_operator.settings import RoutesSettings
-from tiersplit_wire.connection import bind, make_server
+from tiersplit_operator.tokens import RefusedError, TokenReviews, Tokens
+from tiersplit_wire.connection import SERVER_OPTIONS, bind
 from tiersplit_wire.tls import TlsDirectory
 from tiersplit_wire.v1 import route_pb2 as pb
 from tiersplit_wire.v1 import route_pb2_grpc as rpc
 
 FIRST_REPORT_S = 10.0
-KNOWN_S = 60.0
-"""How long an answer about a token is believed; the kubelet renews tokens far less often."""
-MAX_KNOWN = 20_000
 MAX_STREAMS = 20_000
-MAX_TOKEN_BYTES = 16_384
+MAX_TOKEN_BYTES = 12 * 2**10
+MAX_REPORT_BYTES = 512 * 2**10
+_OPTIONS = (
+    *(pair for pair in SERVER_OPTIONS if pair[0] != "grpc.max_receive_message_length"),
+    ("grpc.max_receive_message_length", MAX_REPORT_BYTES),
+)
 log = logging.getLogger("tiersplit.routes")
-
-
-class Identity(Protocol):
-    """Whom a token belongs to."""
-
-    @property
-    def namespace(self) -> str:
-        """The pod's namespace."""
-        ...
-
-    @property
-    def pod_uid(self) -> str:
-        """The pod's uid."""
-        ...
-
-
-class Tokens(Protocol):
-    """Who knows tokens."""
-
-    async def review_token(self, token: str, audience: str) -> Identity | None:
-        """Whom a token belongs to; None where it is not good for the audience."""
-        ...
 
 
 class Store(Protocol):
@@ -65,12 +43,12 @@ class Store(Protocol):
         ...
 
 
-class _RefusedError(Exception):
-    """A stream is ended with this status."""
+@dataclass(frozen=True, slots=True)
+class _Guest:
+    """A pod that was let in."""
 
-    def __init__(self, code: grpc.StatusCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
+    key: Key
+    pod: Pod
 
 
 class RoutesServer(rpc.RoutesServicer):
@@ -95,16 +73,16 @@ class RoutesServer(rpc.RoutesServicer):
         leads: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings, self._tokens, self._store = settings, tokens, store
-        self._reports, self._leads, self._clock = reports, leads, clock
-        self._changes: dict[Key, asyncio.Event] = {}
-        self._known: OrderedDict[str, tuple[float, Identity]] = OrderedDict()
+        self._settings, self._store, self._reports, self._leads = settings, store, reports, leads
+        self._reviews = TokenReviews(tokens, clock)
+        self._changes: dict[Key, set[asyncio.Event]] = {}
+        self._parsed: dict[Key, tuple[RouteRecord, pb.Route | None]] = {}
         self._streams = 0
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> str:
         """Open the port; the address that was bound."""
-        server = make_server()
+        server = grpc.aio.server(options=_OPTIONS)
         rpc.add_RoutesServicer_to_server(self, server)  # type: ignore[no-untyped-call]
         folder = self._settings.tls_dir
         credentials = TlsDirectory(Path(folder)).server_credentials(mutual=False) if folder else None
@@ -120,8 +98,7 @@ class RoutesServer(rpc.RoutesServicer):
 
     def changed(self, key: Key) -> None:
         """The watch showed another route of this resource."""
-        event = self._changes.get(key)
-        if event is not None:
+        for event in self._changes.get(key, ()):
             event.set()
 
     @property
@@ -133,96 +110,99 @@ class RoutesServer(rpc.RoutesServicer):
         self, request_iterator: AsyncIterator[pb.StageReport], context: Any
     ) -> AsyncIterator[pb.Route]:
         """Serve one pod: its reports in, each route out."""
+        self._streams += 1
         try:
-            key = await self._admit(request_iterator, context)
-            self._streams += 1
-            try:
-                async for route in self._serve(key, request_iterator):
-                    yield route
-            finally:
-                self._streams -= 1
-        except _RefusedError as refused:
+            guest = await self._admit(request_iterator, context)
+            async for route in self._serve(guest, request_iterator):
+                yield route
+        except RefusedError as refused:
             await context.abort(refused.code, str(refused))
+        finally:
+            self._streams -= 1
 
-    async def _admit(self, reports: AsyncIterator[pb.StageReport], context: Any) -> Key:
+    async def _admit(self, reports: AsyncIterator[pb.StageReport], context: Any) -> _Guest:
         """Which resource the pod belongs to: by its token, its first report and its labels."""
-        if self._streams >= MAX_STREAMS:
-            raise _RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_STREAMS} pods are connected")
-        identity = await self._identity(_token(context))
+        if self._streams > MAX_STREAMS:
+            raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_STREAMS} pods are connected")
+        identity = await self._reviews.identity(_token(context))
         try:
             async with asyncio.timeout(FIRST_REPORT_S):
                 first = await anext(reports)
         except (TimeoutError, StopAsyncIteration) as error:
-            raise _RefusedError(grpc.StatusCode.DEADLINE_EXCEEDED, "no report came") from error
+            raise RefusedError(grpc.StatusCode.DEADLINE_EXCEEDED, "no report came") from error
         key = Key(identity.namespace, first.deployment)
         pod = next((pod for pod in self._store.pods(key) if pod.uid == identity.pod_uid), None)
         if pod is None:
             # The watch may be behind a pod that has just started: it dials again.
-            raise _RefusedError(grpc.StatusCode.UNAVAILABLE, f"the pod is not known to belong to {first.deployment!r}")
-        if pod.tier != first.tier:
-            raise _RefusedError(grpc.StatusCode.PERMISSION_DENIED, f"the pod belongs to tier {pod.tier!r}")
-        self._hear(key, first)
-        return key
+            raise RefusedError(grpc.StatusCode.UNAVAILABLE, "the pod is not known to belong to that deployment")
+        if pod.tier != first.tier or pod.job:
+            raise RefusedError(grpc.StatusCode.PERMISSION_DENIED, f"the pod belongs to tier {pod.tier!r}")
+        guest = _Guest(key, pod)
+        self._hear(guest, first)
+        return guest
 
-    async def _identity(self, token: str) -> Identity:
-        name = hashlib.sha256(token.encode()).hexdigest()
-        known = self._known.get(name)
-        if known is not None and self._clock() - known[0] < KNOWN_S:
-            return known[1]
-        try:
-            found = await self._tokens.review_token(token, TOKEN_AUDIENCE)
-        except Exception as error:
-            raise _RefusedError(grpc.StatusCode.UNAVAILABLE, "the token cannot be reviewed at the moment") from error
-        if found is None:
-            raise _RefusedError(grpc.StatusCode.UNAUTHENTICATED, "the token is not one of a pod for this server")
-        self._known[name] = (self._clock(), found)
-        while len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
-        return found
-
-    async def _serve(self, key: Key, reports: AsyncIterator[pb.StageReport]) -> AsyncIterator[pb.Route]:
-        listener = asyncio.create_task(self._listen(key, reports))
-        sent = 0
+    async def _serve(self, guest: _Guest, reports: AsyncIterator[pb.StageReport]) -> AsyncIterator[pb.Route]:
+        # Each stream has an event of its own: one that is busy sending misses nothing that others have taken note of.
+        changed, sent = asyncio.Event(), 0
+        self._changes.setdefault(guest.key, set()).add(changed)
+        listener = asyncio.create_task(self._listen(guest, reports))
         try:
             while not listener.done():
-                changed = self._changes.setdefault(key, asyncio.Event())
                 changed.clear()
-                route = self._route(key)
+                route = self._route(guest.key)
                 if route is not None and route.epoch > sent:
                     sent = route.epoch
                     yield route
                 if not self._leads():
-                    raise _RefusedError(grpc.StatusCode.UNAVAILABLE, "another replica leads; dial again")
+                    raise RefusedError(grpc.StatusCode.UNAVAILABLE, "another replica leads; dial again")
                 await _either(changed, listener)
+            if not listener.cancelled() and isinstance(error := listener.exception(), RefusedError):
+                raise error
         finally:
-            listener.cancel()
-            with suppress(asyncio.CancelledError, grpc.RpcError):
-                await listener
+            self._leave(guest.key, changed)
+            await _ended(listener)
+
+    def _leave(self, key: Key, changed: asyncio.Event) -> None:
+        self._changes[key].discard(changed)
+        if not self._changes[key]:
+            del self._changes[key]
+            self._parsed.pop(key, None)
 
     def _route(self, key: Key) -> pb.Route | None:
+        """The route as watched; parsed once for all streams."""
         record = self._store.route(key)
         if record is None:
             return None
-        try:
-            return pb.Route.FromString(record.payload)
-        except DecodeError:
-            log.warning("%s/%s: the route's ConfigMap is damaged; pods keep the one they have", *key)
-            return None
+        known = self._parsed.get(key)
+        if known is None or known[0] is not record:
+            known = self._parsed[key] = (record, _parsed(key, record))
+        return known[1]
 
-    async def _listen(self, key: Key, reports: AsyncIterator[pb.StageReport]) -> None:
+    async def _listen(self, guest: _Guest, reports: AsyncIterator[pb.StageReport]) -> None:
         async for report in reports:
-            self._hear(key, report)
+            self._hear(guest, report)
 
-    def _hear(self, key: Key, report: pb.StageReport) -> None:
-        if report.deployment == key.name:
-            self._reports(key, report)
+    def _hear(self, guest: _Guest, report: pb.StageReport) -> None:
+        """A pod speaks for itself alone, whatever it says that it is."""
+        if (report.deployment, report.tier) != (guest.key.name, guest.pod.tier):
+            raise RefusedError(grpc.StatusCode.PERMISSION_DENIED, "a report is about another deployment or tier")
+        report.instance = guest.pod.name
+        self._reports(guest.key, report)
+
+
+def _parsed(key: Key, record: RouteRecord) -> pb.Route | None:
+    try:
+        return pb.Route.FromString(record.payload)
+    except DecodeError:
+        log.warning("%s/%s: the route's ConfigMap is damaged; pods keep the one they have", *key)
+        return None
 
 
 def _token(context: Any) -> str:
     metadata = dict(context.invocation_metadata() or ())
     scheme, _, token = str(metadata.get("authorization", "")).partition(" ")
     if scheme.lower() != "bearer" or not 0 < len(token) <= MAX_TOKEN_BYTES:
-        raise _RefusedError(grpc.StatusCode.UNAUTHENTICATED, "send the pod's token as `authorization: Bearer …`")
+        raise RefusedError(grpc.StatusCode.UNAUTHENTICATED, "send the pod's token as `authorization: Bearer …`")
     return token
 
 
@@ -232,3 +212,10 @@ async def _either(changed: asyncio.Event, listener: "asyncio.Task[None]") -> Non
         await asyncio.wait({waiting, listener}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiting.cancel()
+
+
+async def _ended(listener: "asyncio.Task[None]") -> None:
+    listener.cancel()
+    await asyncio.wait({listener})
+    if not listener.cancelled() and (error := listener.exception()) is not None:
+        log.debug("a stream of reports broke: %s", error)

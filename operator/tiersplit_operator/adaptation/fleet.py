@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from google.protobuf.message import DecodeError
@@ -14,10 +15,12 @@ from tiersplit_api.v1alpha1.types import SplitDeployment
 from tiersplit_bundle.bundle import Bundle
 from tiersplit_control.catalogue import Catalogue
 from tiersplit_core.errors import TiersplitError
-from tiersplit_operator.adaptation.member import Member
+from tiersplit_operator.adaptation.member import Look, Member
+from tiersplit_operator.adaptation.news import News
 from tiersplit_operator.adaptation.polling import Poller
-from tiersplit_operator.adaptation.serving import BundleSource, Served, catalogue_of, served
-from tiersplit_operator.adaptation.succession import succeeding
+from tiersplit_operator.adaptation.serving import BundleSource, Served, Wanted, catalogue_of, plain_route, wanted_by
+from tiersplit_operator.adaptation.succession import plan_digest, succeeding
+from tiersplit_operator.adaptation.views import view_of
 from tiersplit_operator.adaptation.writer import ConfigMaps, RouteWriter
 from tiersplit_operator.facts import AdaptationView, Key, Move, Owner, RouteRecord, Target
 from tiersplit_operator.settings import OperatorSettings
@@ -29,7 +32,27 @@ KEPT_CATALOGUES = 64
 SOON_S = 0.05
 MAX_WRITES_AT_ONCE = 16
 log = logging.getLogger("tiersplit.adaptation")
-Moved = Callable[[Key, Move], None]
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A resource that is adapted.
+
+    Attributes:
+        writer: of its route.
+        member: its state; None until its bundle was read.
+        basis: what the member was made from; it is made again when that changes.
+        due: monotonic second of its next look.
+        news: what was last worth telling.
+        lock: one look or adoption at a time.
+    """
+
+    writer: RouteWriter
+    member: Member | None = None
+    basis: object = None
+    due: float = math.inf
+    news: News = field(default_factory=News)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Fleet:
@@ -52,155 +75,171 @@ class Fleet:
         source: BundleSource,
         changed: Callable[[Key], None],
         *,
-        moved: Moved = lambda _key, _move: None,
+        moved: Callable[[Key, Move], None] = lambda _key, _move: None,
         poller: Poller | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings, self._api, self._source = settings, api, source
         self._changed, self._moved, self._poller, self._clock = changed, moved, poller, clock
-        self._members: dict[Key, Member] = {}
-        self._writers: dict[Key, RouteWriter] = {}
-        self._adopted: dict[Key, object] = {}
-        self._due: dict[Key, float] = {}
-        self._locks: dict[Key, asyncio.Lock] = {}
+        self._entries: dict[Key, _Entry] = {}
+        self._writing = asyncio.Semaphore(MAX_WRITES_AT_ONCE)
         self._catalogues: OrderedDict[str, tuple[Bundle, Catalogue]] = OrderedDict()
 
     async def adopt(self, target: Target, route: RouteRecord | None) -> None:
-        """Serve `target`: make or keep its route. Safe to repeat.
+        """Serve `target`: make or keep its route, and put it back where somebody changed it. Safe to repeat.
 
-        Where another bundle serves, its plans stay in the route until heads have verified the new ones.
+        Where another bundle serves, its plans stay in the route until heads have verified the next ones.
 
         Raises:
             TiersplitError: the bundle cannot be read, or the route cannot be written.
         """
-        key = target.owner.key
-        async with self._lock(key):
-            self._writer(target.owner, route).known(route)
-            wanted = (target.artifact.digest, target.generation, tuple(sorted(target.addresses.items())))
-            if self._adopted.get(key) == wanted and route is not None:
-                return
-            found = await self._served(target.resource, target.artifact.reference, target.addresses)
-            await self._take(target.owner, found, _route_in(route))
-            self._adopted[key] = wanted
+        wanted, addresses = wanted_by(target.resource), tuple(sorted(target.addresses.items()))
+        entry = self._entry(target.owner, route)
+        async with entry.lock:
+            present, intact = await _present(entry, route)
+            basis = (target.owner, target.artifact.reference, wanted, addresses)
+            if not intact or entry.basis != basis:
+                await self._serve(entry, basis, present, intact=intact)
 
     async def resume(self, owner: Owner, resource: SplitDeployment, route: RouteRecord) -> None:
         """Keep adapting what a route has, though nothing is ready to take its place. Safe to repeat.
 
-        Raises:
-            TiersplitError: the route's bundle cannot be read, or is not for the manifest's tiers.
+        What the manifest asks for and the route's bundle cannot serve waits; heads go on with the route as it is.
         """
-        key = owner.key
-        async with self._lock(key):
-            self._writer(owner, route).known(route)
-            if key in self._members:
-                return
-            present = _route_in(route)
-            if present is None or not present.bundle:
-                return
-            addresses = {tier.tier: tier.addresses[0] for tier in present.tiers if tier.addresses}
-            found = await self._served(resource, present.bundle, addresses)
-            await self._take(owner, found, present)
+        entry = self._entry(owner, route)
+        async with entry.lock:
+            try:
+                await self._resume(entry, owner, resource, route)
+            except TiersplitError as error:
+                log.warning("%s/%s goes on with the route as it is: %s", *owner.key, error)
 
-    async def _take(self, owner: Owner, found: Served, present: pb.Route | None) -> None:
-        """Adapt what is served from now on, starting with the route that follows `present`."""
-        key = owner.key
-        before = self._members.get(key)
-        member = Member(owner, found, _start(found, present))
+    async def _resume(self, entry: _Entry, owner: Owner, resource: SplitDeployment, route: RouteRecord) -> None:
+        present, intact = await _present(entry, route)
+        if present is None or not present.bundle:
+            return
+        addresses = tuple((tier.tier, tier.addresses[0]) for tier in present.tiers if tier.addresses)
+        basis = (owner, present.bundle, wanted_by(resource), tuple(sorted(addresses)))
+        if not intact or entry.basis != basis:
+            await self._serve(entry, basis, present, intact=intact)
+
+    async def _serve(
+        self,
+        entry: _Entry,
+        basis: tuple[Owner, str, Wanted, tuple[tuple[str, str], ...]],
+        present: pb.Route | None,
+        *,
+        intact: bool,
+    ) -> None:
+        """Adapt what `basis` says from now on, starting with the route that follows `present`."""
+        owner, reference, wanted, addresses = basis
+        bundle, catalogue = await self._read(reference)
+        served = Served(wanted, catalogue)
+        made = await asyncio.to_thread(plain_route, served, bundle, reference, dict(addresses))
+        now, before = self._clock(), entry.member
+        kept = present is not None and present.bundle == reference
+        since = present.epoch if present is not None and kept else entry.writer.epoch + 1
+        member = Member(owner, served, _start(made, present, wanted), now, since)
         if before is not None:
-            member.reports, member.telemetry, member.moves = before.reports, before.telemetry, before.moves
-            member.moved_at, member.fell_back = before.moved_at, before.fell_back
-        self._members[key] = member
-        route = member.look(self._clock(), datetime.now(UTC)) or member.route
-        if present is None or not _equal(route, present):
-            await self._write(key, member, route)
-        self._due[key] = self._clock() + SOON_S
+            member.follow(before)
+            member.since = before.since if kept else since
+        look = member.look(now)
+        route = look.route or member.route
+        if not intact or present is None or not _equal(route, present):
+            await self._write(entry, route)
+            member.since = member.since if kept else entry.writer.epoch
+        entry.member, entry.basis, entry.due = member, basis, min(entry.due, now + SOON_S)
+        self._settle(entry, look)
 
     def view(self, key: Key) -> AdaptationView | None:
         """What there is to say about a resource; None where nothing is served for it."""
-        member = self._members.get(key)
-        return None if member is None else member.view(self._clock())
+        entry = self._entries.get(key)
+        if entry is None or entry.member is None:
+            return None
+        return view_of(entry.member, self._clock())
 
     def drop(self, key: Key) -> None:
         """The resource is gone."""
-        for kept in (self._members, self._writers, self._adopted, self._due, self._locks):
-            kept.pop(key, None)
+        self._entries.pop(key, None)
 
     def report(self, key: Key, report: pb.StageReport) -> None:
-        """A stage reported; the next look comes at once where it says something new."""
-        member = self._members.get(key)
-        if member is None:
+        """A stage reported; the next look comes at once where it says something else than before."""
+        entry = self._entries.get(key)
+        if entry is None or entry.member is None:
             return
         now = self._clock()
-        before = _facts(member, now)
-        member.reports.take(report, now, datetime.now(UTC))
-        if _facts(member, now) != before:
-            self._due[key] = min(self._due.get(key, now), now + SOON_S)
-            self._changed(key)
+        if entry.member.reports.take(report, now, datetime.now(UTC)):
+            entry.due = min(entry.due, now + SOON_S)
 
     async def run(self) -> None:
         """Look at every resource in its period, and poll Prometheus, until cancelled."""
-        polling = asyncio.create_task(self._poll())
-        try:
+        async with asyncio.TaskGroup() as tasks:
+            if self._poller is not None:
+                tasks.create_task(self._poll(self._poller))
             while True:
-                await self._look_at_due()
-                if polling.done():
-                    polling.result()
+                for key in self._due():
+                    tasks.create_task(self._look(key))
                 await asyncio.sleep(TICK_S)
-        finally:
-            polling.cancel()
-            with suppress(asyncio.CancelledError):
-                await polling
 
-    async def _look_at_due(self) -> None:
+    def _due(self) -> list[Key]:
         now = self._clock()
-        due = [key for key, at in self._due.items() if at <= now and not self._lock(key).locked()]
-        for first in range(0, len(due), MAX_WRITES_AT_ONCE):
-            await asyncio.gather(*(self._look(key) for key in due[first : first + MAX_WRITES_AT_ONCE]))
+        return [key for key, entry in self._entries.items() if entry.due <= now and not entry.lock.locked()]
 
     async def _look(self, key: Key) -> None:
-        async with self._lock(key):
-            member = self._members.get(key)
-            if member is None:
-                return
-            now = self._clock()
-            self._due[key] = now + member.served.intent.polling_s
+        entry = self._entries.get(key)
+        if entry is None or entry.member is None or entry.lock.locked():
+            return
+        async with entry.lock:
+            member, now = entry.member, self._clock()
+            entry.due = now + member.served.intent.polling_s
             member.reports.forget_stale(now)
-            newest, blind = member.moves[0] if member.moves else None, member.blind
-            route = member.look(now, datetime.now(UTC))
+            look = member.look(now)
             try:
-                if route is not None:
-                    await self._write(key, member, route)
+                if look.route is not None:
+                    await self._write(entry, look.route)
             except TiersplitError as error:
                 log.warning("%s/%s: the route is not written: %s", *key, error)
-            if member.moves and member.moves[0] is not newest:
-                log.info("%s/%s: %s", *key, member.moves[0].reason)
-                self._moved(key, member.moves[0])
                 self._changed(key)
-            elif member.blind != blind:
-                self._changed(key)
+                return
+            self._settle(entry, look)
 
-    async def _write(self, key: Key, member: Member, route: pb.Route) -> None:
-        await self._writers[key].write(route, route.bundle.rpartition("@")[2], route.selected)
-        member.route = route
+    def _settle(self, entry: _Entry, look: Look) -> None:
+        """Tell what is worth telling; too early a tale is told at the next look, which then comes soon."""
+        assert entry.member is not None  # noqa: S101 - it was just looked at
+        member, key, now = entry.member, entry.writer.owner.key, self._clock()
+        move = member.settle(look, now, datetime.now(UTC))
+        if move is not None:
+            log.info("%s/%s: %s", *key, move.reason)
+            self._moved(key, move)
+        wait_s = entry.news.wait_s(view_of(member, now), now)
+        if wait_s == 0:
+            self._changed(key)
+        elif wait_s is not None:
+            entry.due = min(entry.due, now + wait_s)
 
-    async def _poll(self) -> None:
-        while self._poller is not None:
-            period_s = self._period_s()
-            began = self._clock()
-            asked = {key: member.served.queries for key, member in self._members.items()}
-            answers = await self._poller.poll(asked, period_s)
-            for key, (seen, problem) in answers.items():
-                if key in self._members:
-                    self._members[key].telemetry.take(seen, problem)
+    async def _write(self, entry: _Entry, route: pb.Route) -> None:
+        async with self._writing:
+            await entry.writer.write(route, plan_digest(route.selected))
+
+    async def _poll(self, poller: Poller) -> None:
+        while True:
+            began, period_s = self._clock(), self._period_s()
+            asked = {
+                key: member
+                for key, member in self._members()
+                if member.telemetry.due(began + TICK_S, member.served.intent.polling_s)
+            }
+            if asked:
+                queries = {key: member.served.wanted.queries for key, member in asked.items()}
+                for key, (seen, problem) in (await poller.poll(queries, period_s)).items():
+                    asked[key].telemetry.take(seen, problem, self._clock())
             await asyncio.sleep(max(period_s - (self._clock() - began), TICK_S))
 
-    def _period_s(self) -> float:
-        periods = [member.served.intent.polling_s for member in self._members.values()]
-        return min(max(min(periods, default=SHORTEST_POLL_S), SHORTEST_POLL_S), LONGEST_POLL_S)
+    def _members(self) -> Iterable[tuple[Key, Member]]:
+        return [(key, entry.member) for key, entry in self._entries.items() if entry.member is not None]
 
-    async def _served(self, resource: SplitDeployment, reference: str, addresses: Mapping[str, str]) -> Served:
-        bundle, catalogue = await self._read(reference)
-        return await asyncio.to_thread(served, resource, bundle, catalogue, reference, addresses)
+    def _period_s(self) -> float:
+        periods = [member.served.intent.polling_s for _, member in self._members()]
+        return min(max(min(periods, default=SHORTEST_POLL_S), SHORTEST_POLL_S), LONGEST_POLL_S)
 
     async def _read(self, reference: str) -> tuple[Bundle, Catalogue]:
         """A bundle and its plans; resources that share a bundle share both."""
@@ -214,34 +253,38 @@ class Fleet:
         self._catalogues.move_to_end(reference)
         return found
 
-    def _writer(self, owner: Owner, record: RouteRecord | None) -> RouteWriter:
-        writer = self._writers.get(owner.key)
-        if writer is None:
-            writer = self._writers[owner.key] = RouteWriter(self._api, self._settings, owner, record)
-        return writer
-
-    def _lock(self, key: Key) -> asyncio.Lock:
-        return self._locks.setdefault(key, asyncio.Lock())
+    def _entry(self, owner: Owner, record: RouteRecord | None) -> _Entry:
+        """The entry of this very resource, not of one of the same name that is gone."""
+        entry = self._entries.get(owner.key)
+        if entry is None or entry.writer.owner != owner:
+            entry = self._entries[owner.key] = _Entry(RouteWriter(self._api, self._settings, owner, record))
+        return entry
 
 
-def _facts(member: Member, now: float) -> tuple[object, ...]:
-    """What is worth a look at once when it changes."""
-    reports = member.reports
-    down = frozenset(place for place, view in reports.links(now).items() if view.down)
-    first = member.first_tier
-    return reports.selectable(now, first), tuple(reports.active(now, first).items()), down, tuple(reports.problems(now))
+async def _present(entry: _Entry, record: RouteRecord | None) -> tuple[pb.Route | None, bool]:
+    """The route as it stands, and whether it stands as it was written.
+
+    The watch may be behind what was just written; what is of an older epoch is not believed.
+    """
+    written = entry.member.route if entry.member is not None else None
+    if record is None:
+        return written, written is not None and not await entry.writer.gone()
+    if written is not None and record.epoch < entry.writer.epoch:
+        return written, True
+    found = _route_in(record)
+    ours = written is not None and record.epoch == entry.writer.epoch
+    entry.writer.known(record)
+    return (written, found == written) if ours else (found, found is not None and entry.member is None)
 
 
-def _start(found: Served, present: pb.Route | None) -> pb.Route:
-    """The route to begin with: what is served, and what served before where that is another bundle's."""
+def _start(made: pb.Route, present: pb.Route | None, wanted: Wanted) -> pb.Route:
+    """The route to begin with: what is to be served, what serves now, and what heads were told already."""
     if present is None:
-        return found.route
-    if present.bundle != found.route.bundle:
-        return succeeding(found.route, present)
-    made = pb.Route()
-    made.CopyFrom(found.route)
-    made.selected = present.selected
-    return made
+        return made
+    route = succeeding(made, present, wanted.crowded)
+    route.guidance.CopyFrom(present.guidance)
+    route.probe_budget_bps = present.probe_budget_bps
+    return route
 
 
 def _equal(one: pb.Route, other: pb.Route) -> bool:
@@ -251,12 +294,10 @@ def _equal(one: pb.Route, other: pb.Route) -> bool:
     return made == other
 
 
-def _route_in(record: RouteRecord | None) -> pb.Route | None:
-    """The route in a record; None where there is none, or it is damaged: then it is made again."""
-    if record is None:
-        return None
+def _route_in(record: RouteRecord) -> pb.Route | None:
+    """The route in a record; None where it is damaged: then it is made again."""
     try:
         return pb.Route.FromString(record.payload)
     except DecodeError:
-        log.warning("the route's ConfigMap is damaged and is written again")
+        log.warning("a route's ConfigMap is damaged and is written again")
         return None

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from tiersplit_control.intent import Intent
+from tiersplit_control.intent import DeclaredLink, Intent
+from tiersplit_core.adaptation.estimator import LinkEstimate
 from tiersplit_core.adaptation.policy import Mode
 from tiersplit_core.planning.problem import Objective
 from tiersplit_operator.adaptation.outlook import Outlook
@@ -29,18 +30,31 @@ def guidance(intent: Intent, now: Outlook, allowed: Iterable[str], *, held: bool
         cooldown_s=intent.policy.cooldown_s,
         throughput=intent.objective is Objective.THROUGHPUT,
         allowed=sorted(allowed),
-        links=[
-            pb.LinkView(
-                source=link.source,
-                target=link.target,
-                bandwidth_bps=estimate.bandwidth_bps,
-                latency_s=estimate.latency_s,
-                down=estimate.down,
-            )
-            for link, estimate in zip(intent.links, now.links, strict=True)
-        ],
+        links=[_view(link, estimate) for link, estimate in zip(intent.links, now.links, strict=True)],
         loads=[pb.TierLoad(tier=tier, load=load) for tier, load in zip(intent.tier_names, now.loads, strict=True)],
     )
+
+
+def _view(link: DeclaredLink, estimate: LinkEstimate) -> pb.LinkView:
+    return pb.LinkView(
+        source=link.source,
+        target=link.target,
+        bandwidth_bps=estimate.bandwidth_bps,
+        latency_s=estimate.latency_s,
+        down=estimate.down,
+    )
+
+
+def told(intent: Intent, guidance: pb.Guidance, batch: int) -> Outlook | None:
+    """What heads were told of links and loads; None where that is of other links or tiers, or nothing."""
+    links = {(view.source, view.target): view for view in guidance.links}
+    loads = {found.tier: found.load for found in guidance.loads}
+    places = [(link.source, link.target) for link in intent.links]
+    if set(links) != set(places) or set(loads) != set(intent.tier_names):
+        return None
+    views = [links[place] for place in places]
+    estimates = tuple(LinkEstimate(view.bandwidth_bps, view.latency_s, view.down) for view in views)
+    return Outlook(estimates, tuple(loads[tier] for tier in intent.tier_names), batch, observed=True)
 
 
 def probe_budget_bps(now: Outlook) -> int:

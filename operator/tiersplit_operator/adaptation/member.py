@@ -1,4 +1,4 @@
-"""One resource under adaptation: what is known of it, and what follows from that."""
+"""One resource under adaptation: what is known of it, and what follows from that. Nothing here waits or writes."""
 
 import math
 from collections import deque
@@ -8,40 +8,35 @@ from datetime import datetime
 
 from tiersplit_core.adaptation.policy import Candidate, Decision, Situation, Verdict, decide
 from tiersplit_core.errors import InputError
-from tiersplit_operator.adaptation.guidance import guidance, probe_budget_bps
+from tiersplit_operator.adaptation.guidance import guidance, probe_budget_bps, told
 from tiersplit_operator.adaptation.outlook import Outlook, drifted, outlook
 from tiersplit_operator.adaptation.reports import Reports
-from tiersplit_operator.adaptation.samples import Seen
 from tiersplit_operator.adaptation.serving import Served
-from tiersplit_operator.adaptation.succession import own_plans, plan_digest
-from tiersplit_operator.facts import AdaptationView, LinkSeen, Move, Owner
+from tiersplit_operator.adaptation.succession import finished, foreign_plans, own_plans, plan_digest
+from tiersplit_operator.adaptation.telemetry import Telemetry
+from tiersplit_operator.facts import Move, Owner
 from tiersplit_wire.v1 import route_pb2 as pb
 
 MAX_MOVES = 20
+START_PATIENCE_S = 15.0
+"""How long a bundle's first plan may take to be loaded and verified before one that is ready is preferred."""
 RETELL_SHARE, RETELL_S = 0.25, 10.0
 """Heads are told links and loads again when one changed by so much, and not more often than that."""
 
 
-@dataclass(slots=True)
-class Telemetry:
-    """What Prometheus said of one resource.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look came to.
 
     Attributes:
-        seen: its newest numbers.
-        failures: polls in a row that told nothing usable.
-        problem: why, of the newest such poll.
+        decision: what is to be done, with plans called as the route calls them.
+        route: what is to be written; None: the route stays as it is.
+        begins: it is the first plan of its bundle; no move that the cooldown counts.
     """
 
-    seen: Seen = field(default_factory=Seen)
-    failures: int = 0
-    problem: str = ""
-
-    def take(self, seen: Seen, problem: str = "") -> None:
-        """Take one poll's answer; `problem` is why there is none."""
-        doubts = "; ".join(seen.doubts[:3])
-        why = problem or doubts or ("" if seen.values else "Prometheus has no sample of this resource")
-        self.seen, self.problem = seen, why
-        self.failures = self.failures + 1 if why else 0
+    decision: Decision
+    route: pb.Route | None
+    begins: bool = False
 
 
 @dataclass(slots=True)
@@ -51,25 +46,38 @@ class Member:
     Attributes:
         owner: the SplitDeployment.
         served: what can be served for it.
-        route: as it was last written.
+        route: as it was last written, or as it is to be written first.
+        observed_at: monotonic second at which the first link was last observed by whomever; at first, the beginning.
+        since: epoch since which the route's own plans are called what they are called.
         reports: of its stages.
         telemetry: of Prometheus.
         decision: the newest one.
         moves: of the operator, newest first.
+        moved_at: monotonic second of the newest one.
+        fell_back: the plan was chosen because a link or a stage was gone.
+        told_at: monotonic second at which heads were last told links and loads.
+        begun_at: monotonic second at which this process chose a bundle's first plan.
     """
 
     owner: Owner
     served: Served
     route: pb.Route
+    observed_at: float
+    since: int = 0
     reports: Reports = field(default_factory=Reports)
     telemetry: Telemetry = field(default_factory=Telemetry)
     decision: Decision | None = None
     moves: deque[Move] = field(default_factory=lambda: deque(maxlen=MAX_MOVES))
     moved_at: float = -math.inf
     fell_back: bool = False
-    blind_looks: int = 0
-    told: Outlook | None = None
     told_at: float = -math.inf
+    begun_at: float = -math.inf
+
+    def follow(self, before: "Member") -> None:
+        """Take over what was learned of the resource while it served something else, or otherwise."""
+        self.reports, self.telemetry, self.moves = before.reports, before.telemetry, before.moves
+        self.moved_at, self.fell_back, self.told_at = before.moved_at, before.fell_back, before.told_at
+        self.observed_at = before.observed_at
 
     @property
     def first_tier(self) -> str:
@@ -82,91 +90,113 @@ class Member:
         return self.route.selected
 
     @property
+    def names(self) -> dict[str, str]:
+        """What the route calls the plans of its bundle, by digest."""
+        return own_plans(self.route)
+
+    @property
     def switching(self) -> bool:
         """The route still carries plans of the bundle before."""
-        return len(own_plans(self.route)) < len(self.route.plans)
+        return bool(foreign_plans(self.route))
 
     def outlook(self, now: float) -> Outlook:
         """What is believed of links and loads now."""
-        reports = self.reports
-        links, loads, batch = reports.links(now), reports.loads(now), reports.batch(now)
-        return outlook(self.served.intent, self.telemetry.seen, links, loads, batch or self._planned_batch)
-
-    @property
-    def _planned_batch(self) -> int:
-        return self.served.intent.batches[0]
+        links, loads = self.reports.links(now), self.reports.loads(now)
+        batch = self.reports.batch(now) or self.served.intent.batches[0]
+        return outlook(self.served.intent, self.telemetry.seen, links, loads, batch)
 
     @property
     def pin(self) -> tuple[str | None, str]:
-        """The whole digest of the pinned plan, and why there is none though one was asked for."""
+        """Name of the pinned plan, and why there is none though one was asked for."""
         wanted = self.served.intent.pinned
         if wanted is None:
             return None, ""
         try:
-            return self.served.catalogue.find(wanted), ""
+            return self.names.get(self.served.catalogue.find(wanted)), ""
         except InputError as error:
             return None, error.reason
 
-    @property
-    def blind(self) -> bool:
+    def blind(self, now: float) -> bool:
         """Observations have failed too often in a row."""
-        threshold = self.served.intent.failure_threshold
-        return max(self.telemetry.failures, self.blind_looks) >= threshold
+        threshold, period_s = self.served.intent.failure_threshold, self.served.intent.polling_s
+        unseen = now - self.observed_at >= threshold * period_s
+        return unseen or self.telemetry.failed(now, threshold, period_s)
+
+    def selectable(self, now: float) -> frozenset[str]:
+        """Names of the bundle's plans that heads have verified."""
+        return self.reports.selectable(now, self.first_tier, self.since) & frozenset(self.names.values())
 
     def candidates(self, seen: Outlook, now: float) -> dict[str, Candidate]:
-        """The plans under the present conditions."""
-        catalogue = self.served.catalogue
+        """The bundle's plans under the present conditions, by name."""
+        catalogue, selectable = self.served.catalogue, self.selectable(now)
         costs = catalogue.costs(seen.links, seen.loads, seen.batch)
-        selectable = self.reports.selectable(now, self.first_tier)
         return {
-            digest: Candidate(costs[digest], catalogue.reach[digest], digest in selectable)
-            for digest in catalogue.plans
+            name: Candidate(costs[digest], catalogue.reach[digest], name in selectable)
+            for digest, name in self.names.items()
         }
 
-    def look(self, now: float, wall: datetime) -> pb.Route | None:
-        """Decide once; the route that is to be written, or None where it stays as it is.
+    def look(self, now: float) -> Look:
+        """Decide once. Nothing is done before `settle`: a look whose route could not be written is looked again.
 
         Args:
             now: monotonic seconds.
-            wall: the time of day, for the history.
         """
         seen = self.outlook(now)
-        self.blind_looks = 0 if seen.observed else self.blind_looks + 1
+        if seen.observed:
+            self.observed_at = now
         plans = self.candidates(seen, now)
-        selected = self._selected(plans, seen, now, wall)
-        return self._route(selected, seen, now)
+        begins = self.selected not in plans and not (self.fell_back and not self.selected)
+        decision = self._beginning(plans) if begins else self._decided(plans, seen, now)
+        return Look(decision, self._next_route(decision.plan or "", seen, now), begins)
 
-    def _selected(self, plans: Mapping[str, Candidate], seen: Outlook, now: float, wall: datetime) -> str:
-        if self.selected not in plans and not self.fell_back:
-            return self._first(plans, wall)
-        if not self.reports.fresh(now, self.first_tier):
-            return self.selected  # nobody says what can be selected: an operator that just began, or heads cut off
-        decision = decide(self._situation(plans, seen, now), self.served.intent.policy)
-        self.decision = decision
-        if decision.changes:
+    def settle(self, look: Look, now: float, wall: datetime) -> Move | None:
+        """What a look came to is done; the move that it was, if it was one.
+
+        Args:
+            look: of just now.
+            now: monotonic seconds.
+            wall: the time of day, for the history.
+        """
+        before = self.selected
+        self.decision = look.decision
+        if look.route is not None:
+            if not _tells_the_same(look.route, self.route):
+                self.told_at = now
+            self.route = look.route
+        if self.selected == before:
+            return None
+        self.fell_back = look.decision.verdict in {Verdict.FALLBACK, Verdict.UNAVAILABLE}
+        if look.begins:
+            self.begun_at = now
+        else:
             self.moved_at = now
-            self.fell_back = decision.verdict in {Verdict.FALLBACK, Verdict.UNAVAILABLE}
-            self.moves.appendleft(Move(wall, decision.plan or "", decision.reason))
-        return decision.plan or ""
+        self.moves.appendleft(Move(wall, plan_digest(self.selected), look.decision.reason))
+        return self.moves[0]
 
-    def _first(self, plans: Mapping[str, Candidate], wall: datetime) -> str:
+    def _beginning(self, plans: Mapping[str, Candidate]) -> Decision:
         """The best plan of a bundle that nothing is served from yet.
 
         Where another bundle's plan serves, it stays until heads have verified the best one. Where none does, heads are
         told at once: they use no plan before its golden request was answered, whatever they are told.
         """
-        best = min(plans, key=lambda digest: (plans[digest].cost_s, plans[digest].reach, digest), default="")
         pinned, _ = self.pin
-        wanted = pinned or best
-        if not wanted or (self.selected and not plans[wanted].selectable):
-            return self.selected
-        why = "the plans of another bundle are verified" if self.selected else "first plan"
-        self.moves.appendleft(Move(wall, wanted, why))
-        return wanted
+        wanted = pinned or min(plans, key=lambda name: (plans[name].cost_s, plans[name].reach, name))
+        if self.selected and not plans[wanted].selectable:
+            return Decision(Verdict.KEEP, self.selected, "the best plan of the next bundle is not verified yet")
+        why = "the best plan of the next bundle is verified" if self.selected else "first plan"
+        return Decision(Verdict.MOVE, wanted, why)
 
-    def _situation(self, plans: Mapping[str, Candidate], seen: Outlook, now: float) -> Situation:
+    def _decided(self, plans: Mapping[str, Candidate], seen: Outlook, now: float) -> Decision:
+        if not self.reports.heads(now, self.first_tier, self.since):
+            # An operator or a bundle that just began, or heads that are cut off: nobody says what can be selected.
+            return Decision(Verdict.KEEP, self.selected or None, "no head reports")
+        current = plans.get(self.selected)
+        waits = current is not None and not current.selectable and math.isfinite(current.cost_s)
+        if waits and now - self.begun_at < START_PATIENCE_S:
+            # Heads use their fallback meanwhile where they have one.
+            return Decision(Verdict.KEEP, self.selected, "the first plan is being loaded and verified")
         pinned, _ = self.pin
-        return Situation(
+        situation = Situation(
             now_s=now,
             plans=plans,
             dead_links=seen.dead_links,
@@ -174,88 +204,40 @@ class Member:
             fell_back=self.fell_back,
             last_move_s=self.moved_at,
             pinned=pinned,
-            blind=self.blind,
+            blind=self.blind(now),
             tiers=self.served.intent.tier_names,
         )
+        return decide(situation, self.served.intent.policy)
 
-    def _route(self, selected: str, seen: Outlook, now: float) -> pb.Route | None:
-        own = set(own_plans(self.route))
-        moves_on = selected in own and self.switching
-        told = self.told
-        stale = told is None or (now - self.told_at >= RETELL_S and drifted(told, seen, RETELL_SHARE))
-        made = pb.Route()
-        made.CopyFrom(self.served.route if moves_on else self.route)
+    def _next_route(self, selected: str, seen: Outlook, now: float) -> pb.Route | None:
+        made = self._without_what_nobody_uses(selected)
         made.selected = selected
-        if stale or selected != self.selected or moves_on:
-            made.guidance.CopyFrom(self.guided(seen, own))
+        made.guidance.CopyFrom(self._guidance(selected, seen, now))
+        if not _tells_the_same(made, self.route):
             made.probe_budget_bps = probe_budget_bps(seen)
-        else:
-            made.guidance.mode = self.guided(seen, own).mode
-        made.epoch = self.route.epoch
-        if made == self.route:
-            return None
-        if stale or selected != self.selected:
-            self.told, self.told_at = seen, now
+        return None if made == self.route else made
+
+    def _without_what_nobody_uses(self, selected: str) -> pb.Route:
+        """The route; without the bundle before once no head uses it any more, however long the way of some is."""
+        foreign = foreign_plans(self.route)
+        if foreign and selected not in foreign and not foreign & self.reports.remembered(self.first_tier):
+            return finished(self.route, self.names.get(self.served.catalogue.fallback or "", ""))
+        made = pb.Route()
+        made.CopyFrom(self.route)
         return made
 
-    def guided(self, seen: Outlook, own: set[str]) -> pb.Guidance:
-        """What heads are told besides the plan."""
-        intent = self.served.intent
-        falls_back = self.blind and intent.policy.first_tier_when_blind
-        held = intent.pinned is not None or falls_back or self.selected not in own
-        return guidance(intent, seen, own, held=held)
-
-    def view(self, now: float) -> AdaptationView:
-        """What there is to say about it."""
-        seen, catalogue = self.outlook(now), self.served.catalogue
-        digest = plan_digest(self.selected)
-        known = digest in catalogue.plans
-        cost = catalogue.costs(seen.links, seen.loads, seen.batch).get(digest, math.inf) if known else math.inf
-        pinned, pin_problem = self.pin
-        if pinned is not None and self.selected != pinned:
-            pin_problem = "no head has verified the pinned plan yet"
-        return AdaptationView(
-            bundle=self.served.route.bundle.rpartition("@")[2],
-            selected=digest or None,
-            split=_split(catalogue.split(digest)) if known else "",
-            plans=len(catalogue.plans),
-            selectable=self.reports.selectable(now, self.first_tier) & catalogue.plans.keys(),
-            expected_s=cost if math.isfinite(cost) else None,
-            observed_s=self.reports.observed_s(now, self.first_tier),
-            links=tuple(
-                LinkSeen(link.source, link.target, 0.0 if found.down else found.bandwidth_bps, found.latency_s)
-                for link, found in zip(self.served.intent.links, seen.links, strict=True)
-            ),
-            loads=dict(zip(self.served.intent.tier_names, seen.loads, strict=True)),
-            nodes=_by_digest(self.reports.active(now, self.first_tier)),
-            fallback=self._fallback(),
-            recommendation=self._recommendation(),
-            pin_problem=pin_problem,
-            problems=self.reports.problems(now),
-            moves=tuple(sorted([*self.moves, *self.reports.moves], key=lambda move: move.at, reverse=True)[:MAX_MOVES]),
-            switching=self.switching,
-        )
-
-    def _fallback(self) -> str:
-        if not self.blind:
-            return ""
-        stays = "the first tier alone serves" if self.served.intent.policy.first_tier_when_blind else "the plan stays"
-        return f"{self.telemetry.problem or 'no stage reports its links'}; {stays}"
-
-    def _recommendation(self) -> str:
-        decision = self.decision
-        if decision is None or decision.verdict is not Verdict.RECOMMEND:
-            return ""
-        return f"{(decision.better or '')[:19]}: {decision.reason}"
+    def _guidance(self, selected: str, seen: Outlook, now: float) -> pb.Guidance:
+        """What heads are told besides the plan; links and loads again only where they differ by much."""
+        intent, names = self.served.intent, self.names.values()
+        falls_back = self.blind(now) and intent.policy.first_tier_when_blind
+        held = intent.pinned is not None or falls_back or selected not in names
+        before = told(intent, self.route.guidance, seen.batch)
+        again = seen.observed and now - self.told_at >= RETELL_S and before and drifted(before, seen, RETELL_SHARE)
+        return guidance(intent, seen if before is None or again else before, names, held=held)
 
 
-def _split(layers: Mapping[str, int]) -> str:
-    return ",".join(f"{tier}:{count}" for tier, count in layers.items())
-
-
-def _by_digest(counts: Mapping[str, int]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for name, count in counts.items():
-        digest = plan_digest(name)
-        found[digest] = found.get(digest, 0) + count
-    return found
+def _tells_the_same(one: pb.Route, other: pb.Route) -> bool:
+    """Whether both routes tell heads the same of links and loads."""
+    return list(one.guidance.links) == list(other.guidance.links) and list(one.guidance.loads) == list(
+        other.guidance.loads
+    )

@@ -9,6 +9,8 @@ from tiersplit_operator.adaptation.queries import Metric
 from tiersplit_operator.adaptation.samples import Seen
 from tiersplit_wire.v1 import route_pb2 as pb
 
+_UNSEEN = pb.LinkView()
+
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
@@ -43,29 +45,34 @@ def outlook(
 
     A link is down only by the word of those who send over it: a number that Prometheus lacks is no dead link.
     """
-    links, observed = [], []
-    for link in intent.links:
+    links, observed = [], False
+    for position, link in enumerate(intent.links):
         place = (link.source, link.target)
-        view = reported_links.get(place)
-        bandwidth = seen.values.get((Metric.BANDWIDTH, place))
-        latency = seen.values.get((Metric.LATENCY, place))
-        believed = view.bandwidth_bps if view is not None and view.bandwidth_bps > 0 else link.believed_bps
-        latency_s = latency if latency is not None else (view.latency_s if view is not None else link.latency_s)
-        links.append(LinkEstimate(bandwidth or believed, latency_s, view is not None and view.down))
-        observed.append(bandwidth is not None or view is not None)
+        view = reported_links.get(place, _UNSEEN)
+        bandwidth = seen.values.get((Metric.BANDWIDTH, place), view.bandwidth_bps)
+        latency_s = link.latency_s if view is _UNSEEN or view.down else view.latency_s
+        latency_s = seen.values.get((Metric.LATENCY, place), latency_s)
+        links.append(LinkEstimate(bandwidth or link.believed_bps, latency_s, view.down))
+        observed = observed or (position == 0 and (bandwidth > 0 or view.down))
     loads = tuple(_load(tier, seen, reported_loads) for tier in intent.tier_names)
-    return Outlook(tuple(links), loads, batch, bool(observed and observed[0]))
+    return Outlook(tuple(links), loads, batch, observed)
 
 
 def _load(tier: str, seen: Seen, reported: Mapping[str, float]) -> float:
-    found = seen.values.get((Metric.LOAD, (tier,)))
-    return found if found is not None else reported.get(tier, 1.0)
+    return seen.values.get((Metric.LOAD, (tier,)), reported.get(tier, 1.0))
 
 
 def drifted(before: Outlook, now: Outlook, share: float) -> bool:
-    """Whether a link or load changed by more than `share`, or a link went down or came back."""
+    """Whether a bandwidth, latency or load changed by more than `share`, or a link went down or came back."""
     if before.dead_links != now.dead_links or len(before.links) != len(now.links):
         return True
-    old = [*(link.bandwidth_bps for link in before.links), *before.loads]
-    new = [*(link.bandwidth_bps for link in now.links), *now.loads]
-    return any(abs(b - a) > share * max(abs(a), 1e-12) for a, b in zip(old, new, strict=True))
+    return any(
+        abs(new - old) > share * max(abs(old), floor)
+        for (old, floor), (new, _) in zip(_numbers(before), _numbers(now), strict=True)
+    )
+
+
+def _numbers(look: Outlook) -> list[tuple[float, float]]:
+    """All numbers, each with the size below which it is as good as nothing."""
+    links = [(link.bandwidth_bps, 1.0) for link in look.links] + [(link.latency_s, 1e-3) for link in look.links]
+    return links + [(load, 1e-3) for load in look.loads]

@@ -59,16 +59,18 @@ class Poller:
         return metric, by_resource(metric, samples), ""
 
     async def _own(self, key: Key, overriding: Prometheus, timeout_s: float) -> dict[Metric, tuple[Seen, str]]:
-        found = {}
-        for metric, query in own_queries(overriding).items():
-            try:
-                async with asyncio.timeout(timeout_s), self._gate:
-                    samples = await self._source.query(self._server, query, timeout_s)
-            except (OperationError, TimeoutError) as error:
-                found[metric] = (Seen(), f"{metric.value}Query: {_why(error)}")
-            else:
-                found[metric] = (of_resource(metric, key, samples), "")
-        return found
+        asked = own_queries(overriding)
+        answers = await asyncio.gather(*(self._one(key, metric, query, timeout_s) for metric, query in asked.items()))
+        return dict(zip(asked, answers, strict=True))
+
+    async def _one(self, key: Key, metric: Metric, query: str, timeout_s: float) -> tuple[Seen, str]:
+        try:
+            # Waiting for others counts: all is over in time, however many resources have queries of their own.
+            async with asyncio.timeout(timeout_s), self._gate:
+                samples = await self._source.query(self._server, query, timeout_s)
+        except (OperationError, TimeoutError) as error:
+            return Seen(), f"{metric.value}Query: {_why(error)}"
+        return of_resource(metric, key, samples), ""
 
 
 def _chosen(

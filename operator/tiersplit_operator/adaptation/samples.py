@@ -39,6 +39,12 @@ class Seen:
     doubts: tuple[str, ...] = ()
 
 
+def plausible(metric: Metric, value: float) -> bool:
+    """Whether a number can be what it is said to be; NaN cannot."""
+    least, most = _RANGES[metric]
+    return least <= value <= most
+
+
 def place_of(metric: Metric, labels: Mapping[str, str]) -> Place | None:
     """Which link or tier a sample is about; None where its labels do not say."""
     names = ("tier",) if metric is Metric.LOAD else ("source", "target")
@@ -86,11 +92,10 @@ def of_resource(metric: Metric, key: Key, samples: Iterable[Sample]) -> Seen:
 
 
 def _judged(metric: Metric, found: Mapping[Place, tuple[float, float]]) -> Seen:
-    least, most = _RANGES[metric]
     values, doubts = {}, []
     for place, (value, age_s) in sorted(found.items()):
         about = f"{metric.value} of {':'.join(place)}"
-        if not least <= value <= most:  # NaN fails too
+        if not plausible(metric, value):
             doubts.append(f"{about} is {value:g}, which cannot be")
         elif age_s > MAX_AGE_S:
             doubts.append(f"{about} is {age_s:.0f} s old" if math.isfinite(age_s) else f"{about} has no age")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tiersplit_api.v1alpha1.adaptation import Prometheus
+from tiersplit_api.v1alpha1.tiers import Rollout
 from tiersplit_api.v1alpha1.types import SplitDeployment
 from tiersplit_bundle import media
 from tiersplit_bundle.bundle import Bundle
@@ -19,6 +20,7 @@ from tiersplit_core.profile.layers import TierProfile
 from tiersplit_wire.v1 import route_pb2 as pb
 
 MAX_BATCH = 256
+"""Largest batch that heads take, at least; a surface that was made for larger ones says so."""
 
 
 class BundleSource(Protocol):
@@ -35,20 +37,46 @@ class BundleSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a manifest asks of adaptation; as long as it stays the same, nothing has to be made again.
+
+    Attributes:
+        intent: tiers, links and how eager the policy is.
+        queries: its own queries of Prometheus.
+        crowded: tiers whose nodes have no room for two bundles at once.
+    """
+
+    intent: Intent
+    queries: Prometheus
+    crowded: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """What a bundle can serve for one resource.
 
     Attributes:
-        intent: what the manifest asks for.
+        wanted: what the manifest asks for.
         catalogue: the plans.
-        queries: the manifest's own queries of Prometheus.
-        route: without epoch, selected plan, probe budget and guidance.
     """
 
-    intent: Intent
+    wanted: Wanted
     catalogue: Catalogue
-    queries: Prometheus
-    route: pb.Route
+
+    @property
+    def intent(self) -> Intent:
+        """What the manifest asks for, in numbers."""
+        return self.wanted.intent
+
+
+def wanted_by(resource: SplitDeployment) -> Wanted:
+    """What a manifest asks of adaptation.
+
+    Raises:
+        ManifestError: it asks for something that is not planned.
+    """
+    crowded = frozenset(tier.name for tier in resource.spec.tiers if tier.rollout is Rollout.RECREATE)
+    return Wanted(intent_of(resource), resource.spec.telemetry.prometheus, crowded)
 
 
 def catalogue_of(bundle: Bundle) -> Catalogue:
@@ -72,20 +100,22 @@ def _profiles(bundle: Bundle) -> dict[str, TierProfile]:
     return found
 
 
-def served(
-    resource: SplitDeployment, bundle: Bundle, catalogue: Catalogue, reference: str, addresses: Mapping[str, str]
-) -> Served:
-    """What `bundle` can serve for `resource`.
+def plain_route(served: Served, bundle: Bundle, reference: str, addresses: Mapping[str, str]) -> pb.Route:
+    """The route that serves what a bundle can: without epoch, selected plan, probe budget and guidance.
+
+    Args:
+        served: what it can.
+        bundle: the bundle.
+        reference: where stages pull it from.
+        addresses: `HOST:PORT` by which the tier before each tier dials it.
 
     Raises:
-        ManifestError: the manifest asks for something that is not planned.
-        OperationError: the bundle's surface is for other tiers, or lacks a segment.
+        OperationError: the bundle was planned for other tiers, or lacks a segment.
     """
-    intent = intent_of(resource)
+    intent, catalogue = served.intent, served.catalogue
     if intent.tier_names != catalogue.tiers:
-        planned, wanted = ", ".join(catalogue.tiers), ", ".join(intent.tier_names)
-        raise OperationError(f"the bundle was planned for the tiers {planned}, the manifest has {wanted}")
+        planned, asked = ", ".join(catalogue.tiers), ", ".join(intent.tier_names)
+        raise OperationError(f"the bundle was planned for the tiers {planned}, the manifest has {asked}")
     largest = max(MAX_BATCH, *catalogue.surface.batches)
     dialled = {tier: (address,) for tier, address in addresses.items()}
-    route = make_route(intent, bundle, catalogue, dialled, largest, reference=reference)
-    return Served(intent, catalogue, resource.spec.telemetry.prometheus, route)
+    return make_route(intent, bundle, catalogue, dialled, largest, reference=reference)

@@ -1,5 +1,6 @@
 """Asking Prometheus: bounded in time and size, and an error in words for whatever is no answer."""
 
+import asyncio
 import json
 import math
 from pathlib import Path
@@ -46,26 +47,33 @@ class PrometheusClient:
         """
         form = {"query": promql, "timeout": f"{timeout_s:.3f}s"}
         try:
-            body, status = await self._post(f"{server}/api/v1/query", form, timeout_s)
+            # httpx limits each wait, not their sum.
+            async with asyncio.timeout(timeout_s):
+                body, status = await self._post(f"{server}/api/v1/query", form)
+        except TimeoutError as error:
+            raise OperationError(f"Prometheus does not answer within {timeout_s:g} s") from error
+        except UnicodeError as error:
+            raise OperationError("the file with Prometheus' bearer token is no text") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise OperationError(f"Prometheus does not answer: {error or type(error).__name__}") from error
         return _vector(body, status)
 
-    async def _post(self, url: str, form: dict[str, str], timeout_s: float) -> tuple[bytes, int]:
-        headers = {"Authorization": f"Bearer {self._token()}"} if self._bearer else {}
+    async def _post(self, url: str, form: dict[str, str]) -> tuple[bytes, int]:
+        # A few compressed bytes could become any number.
+        headers = {"Accept-Encoding": "identity"} | self._authorization()
         found = bytearray()
-        limit = httpx.Timeout(timeout_s)
-        async with self._http.stream("POST", url, data=form, headers=headers, timeout=limit) as answer:
-            async for piece in answer.aiter_bytes():
+        async with self._http.stream("POST", url, data=form, headers=headers, timeout=None) as answer:
+            async for piece in answer.aiter_raw():
                 found += piece
                 if len(found) > MAX_BYTES:
                     raise OperationError(f"Prometheus answers more than {MAX_BYTES} bytes")
             return bytes(found), answer.status_code
 
-    def _token(self) -> str:
-        assert self._bearer is not None  # noqa: S101 - asked for only where there is one
+    def _authorization(self) -> dict[str, str]:
+        if self._bearer is None:
+            return {}
         with self._bearer.open("rb") as file:
-            return file.read(MAX_TOKEN_BYTES).decode().strip()
+            return {"Authorization": f"Bearer {file.read(MAX_TOKEN_BYTES).decode('ascii').strip()}"}
 
 
 def _vector(body: bytes, status: int) -> list[Sample]:
@@ -87,5 +95,5 @@ def _sample(item: Any) -> Sample:
     try:
         labels, (_, number) = item["metric"], item["value"]
         return Sample({str(name): str(text) for name, text in labels.items()}, float(number))
-    except (TypeError, KeyError, ValueError, AttributeError):
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
         return Sample({}, math.nan)
