@@ -58,6 +58,19 @@ def datatype_of(dtype: np.dtype[Any]) -> str:
     return _DATATYPE[dtype.name]
 
 
+def zeros(datatype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """An array of zeros, of empty strings for BYTES.
+
+    Raises:
+        RequestError: the datatype is unknown.
+    """
+    if datatype == "BYTES":
+        return np.full(shape, b"", object)
+    if datatype not in _NUMPY:
+        raise RequestError(f"datatype {datatype!r} is not supported; use one of {', '.join(DATATYPES)}")
+    return np.zeros(shape, _NUMPY[datatype])
+
+
 def array_to_raw(array: NDArray[Any]) -> bytes:
     """Row-major little-endian bytes; elements of BYTES each with a 4-byte length before them."""
     if array.dtype.kind not in "OSU":
