@@ -19,6 +19,8 @@ from tiersplit_wire.v1 import route_pb2 as pb
 _PATIENCE_S = 1.0
 """A way that is lost for a moment, or a plan that must prove itself again, is no reason to move: requests that cannot
 wait take the fallback meanwhile."""
+_STEADY_S = 0.5
+"""So long another plan must be the better one by what this head sees itself: a glitch of an estimate passes sooner."""
 _SETTLE_S = 10.0
 """After the start plans are still being verified and the link is only beginning to be seen: moves are free."""
 
@@ -47,13 +49,14 @@ class Steering:
         self._began: float | None = None
         self._moved_at = -math.inf
         self._fell_back = False
-        self._way_lost, self._proof_lost = _Lasting(), _Lasting()
+        self._way_lost, self._proof_lost = _Lasting(_PATIENCE_S), _Lasting(_PATIENCE_S)
+        self._better, self._wanted, self._told = _Lasting(_STEADY_S), "", False
 
     def follow(self, route: pb.Route) -> None:
         """A route came."""
         self._route = route
         self._tiers = tuple(found.tier for found in route.tiers)
-        self._outlooks = _outlooks(route)
+        self._outlooks, self._told = _outlooks(route), True
         if not steers(route):
             self.reason, self._fell_back = "", False
 
@@ -66,13 +69,24 @@ class Steering:
         if links is None:
             return
         decision = decide(self._situation(links, now), self._settings())
-        if decision.changes and decision.plan is not None and decision.plan != head.active:
+        if self._steady(decision, now) and decision.changes:
             self._move(decision, now)
+        self._told = False
         if self._began is None and head.active is not None:
             self._began = now
 
+    def _steady(self, decision: Decision, now: float) -> bool:
+        """Whether the decision stands: an escape, a first plan and what the controller just said do at once."""
+        if decision.plan != self._wanted:
+            self._better.tell(now, holds=False)
+        self._wanted = decision.plan or ""
+        self._better.tell(now, holds=True)
+        voluntary = decision.verdict in {Verdict.MOVE, Verdict.RETURN} and self._head.active is not None
+        return self._told or not voluntary or self._better.lasts(now)
+
     def _move(self, decision: Decision, now: float) -> None:
-        assert decision.plan is not None  # noqa: S101 - `look` has seen to it
+        if decision.plan is None:
+            return  # nothing can serve: the plan in use comes back first, and requests wait for it
         self.reason = decision.reason
         self._fell_back = decision.verdict is Verdict.FALLBACK
         if self._began is not None and now - self._began > _SETTLE_S:
@@ -134,7 +148,8 @@ class Steering:
 class _Lasting:
     """Since when something holds, to tell what lasts from what passes."""
 
-    def __init__(self) -> None:
+    def __init__(self, least_s: float) -> None:
+        self._least_s = least_s
         self._since: float | None = None
 
     def tell(self, now: float, *, holds: bool) -> None:
@@ -144,7 +159,7 @@ class _Lasting:
             self._since = now
 
     def lasts(self, now: float) -> bool:
-        return self._since is not None and now - self._since >= _PATIENCE_S
+        return self._since is not None and now - self._since >= self._least_s
 
 
 def steers(route: pb.Route) -> bool:

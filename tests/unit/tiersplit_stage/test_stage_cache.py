@@ -123,6 +123,17 @@ def test_a_route_without_a_bundle_says_so(made):
         cache.path(DIGESTS[1])
 
 
+def test_a_blob_that_another_bundle_has_is_pulled_from_there(made, registry):
+    cache, other = made(), BUNDLE.replace("tiny", "before")
+    cache.follow(BUNDLE, DIGESTS, {DIGESTS[2]: other})
+    for digest in DIGESTS[1:4]:
+        cache.path(digest)
+    assert registry.opened == [BUNDLE, other]
+    cache.follow(BUNDLE, DIGESTS)
+    cache.path(DIGESTS[4])
+    assert registry.opened == [BUNDLE, other]
+
+
 def test_the_longest_unused_blobs_that_no_route_needs_make_room(made, tmp_path):
     cache = made(3000)
     for place, digest in enumerate(DIGESTS[:3]):

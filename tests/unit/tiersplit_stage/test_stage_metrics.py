@@ -5,8 +5,11 @@ import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tiersplit_core.adaptation.estimator import LinkEstimate, LoadEstimate
+from tiersplit_stage.estimates import Onward
 from tiersplit_stage.metrics import StageMetrics
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "wire.md"
@@ -34,7 +37,12 @@ def filled() -> StageMetrics:
     metrics.watch("tiersplit_in_flight", "Requests in flight.", lambda: 3)
     metrics.watch("tiersplit_queue_depth", "Requests that wait or compute.", lambda: 2)
     metrics.watch_link(lambda: SimpleNamespace(source="edge", target="mdc", sent=(1000, 0.5)))
+    metrics.watch_estimates(believing(Onward("edge", "mdc", LinkEstimate(2e6, 0.04), fresh=True), LoadEstimate(1.5, 9)))
     return metrics
+
+
+def believing(onward, load=None):
+    return SimpleNamespace(onward=onward, load=load or LoadEstimate())
 
 
 def test_a_scrape_tells_seconds_counts_gauges_and_the_link() -> None:
@@ -48,6 +56,32 @@ def test_a_scrape_tells_seconds_counts_gauges_and_the_link() -> None:
     assert found["tiersplit_plan_info", (("digest", "sha256:p"),)] == 1
     assert (found["tiersplit_in_flight", ()], found["tiersplit_queue_depth", ()]) == (3, 2)
     assert (found["tiersplit_link_bytes_total", link], found["tiersplit_link_seconds_total", link]) == (1000, 0.5)
+
+
+def believed(metrics):
+    found = {name: value for (name, _), value in scrape(metrics).items()}
+    return {name: value for name, value in found.items() if name.startswith(("tiersplit_link", "tiersplit_tier"))}
+
+
+def test_a_scrape_tells_what_the_stage_believes_about_its_link_and_itself() -> None:
+    found = scrape(filled())
+    link = (("source", "edge"), ("target", "mdc"))
+    names = ("tiersplit_link_bandwidth_bps", "tiersplit_link_latency_seconds", "tiersplit_link_up")
+    assert [found[name, link] for name in names] == [2e6, 0.04, 1]
+    assert found["tiersplit_tier_load", ()] == 1.5
+
+
+@pytest.mark.parametrize(("fresh", "down"), [(False, False), (True, True), (False, True)])
+def test_a_link_that_carries_nothing_is_down_and_its_old_speed_is_not_told(fresh, down) -> None:
+    metrics = StageMetrics()
+    metrics.watch_estimates(believing(Onward("edge", "mdc", LinkEstimate(2e6, 0.04, down=down), fresh=fresh)))
+    assert believed(metrics) == {"tiersplit_link_up": 0}
+
+
+def test_nothing_is_told_before_anything_was_seen() -> None:
+    metrics = StageMetrics()
+    metrics.watch_estimates(believing(None))
+    assert believed(metrics) == {}
 
 
 def test_another_plan_replaces_the_one_before() -> None:

@@ -89,3 +89,14 @@ def test_the_golden_check_refuses_missing_misshapen_wrong_and_infinite_answers(m
             golden.check(answers, plan)
     coarse = compile_plans(model.route(1, ["012"], "012", {}, bits=8), "edge")["012"]
     golden.check({**good, "out": good["out"] * 1.01}, coarse)
+
+
+def test_a_route_with_two_plans_of_one_digest_or_with_costs_for_other_tiers_is_refused(model):
+    route = model.route(1, ["000", "012"], "012", {})
+    route.plans[1].digest = "000"
+    with pytest.raises(InputError, match=r"route\.plans\[1\]\.digest"):
+        compile_plans(route, "edge")
+    route = model.route(1, ["000"], "000", {})
+    route.plans[0].costs.add(batch=1, compute_s=[0.1, 0.1, 0.1], link_bytes=[1, 2], link_trips=[1])
+    with pytest.raises(InputError, match=r"route\.plans\[0\]\.costs\[0\]"):
+        compile_plans(route, "edge")
