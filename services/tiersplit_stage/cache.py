@@ -117,6 +117,8 @@ class BlobCache:
         self._shelf.make_room(entry, self._needed | {digest})
         self._stop.clear()
         self._pulling = entry
+        if digest not in self._needed:
+            self._stop.set()  # a newer route came in between
         try:
             registry.pull_blob(entry, path, self._stop)
         finally:

@@ -15,8 +15,7 @@ from google.protobuf.message import DecodeError
 
 from tiersplit_core.errors import InputError
 from tiersplit_stage.reporting import Reporter
-from tiersplit_wire.connection import CONTROL_OPTIONS, open_channel
-from tiersplit_wire.tls import trusting
+from tiersplit_wire.connection import CONTROL_OPTIONS, open_channel, trusting
 from tiersplit_wire.v1 import route_pb2 as pb
 from tiersplit_wire.v1 import route_pb2_grpc as rpc
 

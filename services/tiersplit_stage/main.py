@@ -11,16 +11,14 @@ import sys
 from collections.abc import Coroutine, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 import uvloop
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from tiersplit_bundle.access import registry_access
 from tiersplit_core.errors import InputError, TiersplitError
-from tiersplit_stage.cache import BlobCache
 from tiersplit_stage.emulation import Emulation
 from tiersplit_stage.estimates import Estimates
 from tiersplit_stage.following import Controller, RouteFile, follow
@@ -39,9 +37,11 @@ from tiersplit_stage.servicer import SERVICE, ActivationsServicer
 from tiersplit_stage.steering import Steering
 from tiersplit_stage.worker import Worker
 from tiersplit_wire.connection import bind, make_server, open_channel
-from tiersplit_wire.tls import TlsDirectory
 from tiersplit_wire.v1 import inference_pb2_grpc as inference_rpc
 from tiersplit_wire.v1 import route_pb2 as pb
+
+if TYPE_CHECKING:
+    from tiersplit_wire.tls import TlsDirectory
 
 _STOP_GRACE_S = 2.0
 _INFERENCE = "inference.GRPCInferenceService"
@@ -60,7 +60,7 @@ class Stage:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._metrics = StageMetrics()
-        self._tls = TlsDirectory(options.tls_dir) if options.tls_dir else None
+        self._tls = _tls(options)
         # A restarted container has its pod's name again, and its neighbours must notice all the same.
         self._process_name = f"{options.instance or options.tier}-{os.getpid()}-{secrets.token_hex(4)}"
         store = _blobs(options)
@@ -248,8 +248,22 @@ def _blobs(options: Options) -> Blobs:
     if options.bundle_cache is None:
         assert options.bundle is not None  # noqa: S101 - `parse` has seen to it
         return BlobStore(options.bundle)
+    # Three megabytes that a stage does without where blobs lie on its own machine.
+    from tiersplit_bundle.access import registry_access  # noqa: PLC0415
+    from tiersplit_stage.cache import BlobCache  # noqa: PLC0415
+
     access = registry_access(options.registry_plain_http, options.registry_ca)
     return BlobCache(options.bundle_cache, options.cache_limit_bytes, access)
+
+
+def _tls(options: Options) -> "TlsDirectory | None":
+    """The certificates; None where all is plaintext."""
+    if options.tls_dir is None:
+        return None
+    # Five megabytes that a stage does without where it needs no certificates.
+    from tiersplit_wire.tls import TlsDirectory  # noqa: PLC0415
+
+    return TlsDirectory(options.tls_dir)
 
 
 def main(arguments: list[str]) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tiersplit_core.errors import OperationError, RequestError, TiersplitError
 from tiersplit_wire.client import InferenceClient, Reply
+from tiersplit_wire.connection import trusting
 from tiersplit_wire.datatypes import zeros
-from tiersplit_wire.tls import trusting
 
 PAUSE_S = 1.0
 TRY_S = 10.0

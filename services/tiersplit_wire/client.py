@@ -78,7 +78,7 @@ class InferenceClient:
 
     Args:
         address: HOST:PORT.
-        credentials: for TLS (`tiersplit_wire.tls.trusting`); None: plaintext.
+        credentials: for TLS (`tiersplit_wire.connection.trusting`); None: plaintext.
         name: what the head's certificate must be made out to; empty: the host of `address`.
     """
 

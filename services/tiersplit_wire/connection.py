@@ -76,6 +76,15 @@ def open_channel(
     return grpc.aio.secure_channel(address, credentials, options=(*options, *named(name)))
 
 
+def trusting(authorities: bytes | None) -> grpc.ChannelCredentials:
+    """Credentials of a client that shows no certificate.
+
+    Args:
+        authorities: certificates that servers must descend from, PEM; None trusts whom the machine trusts.
+    """
+    return grpc.ssl_channel_credentials(authorities)
+
+
 def named(name: str) -> tuple[tuple[str, str], ...]:
     """The channel option that asks for a certificate made out to `name` instead of the address; none for no name."""
     return (("grpc.ssl_target_name_override", name),) if name else ()

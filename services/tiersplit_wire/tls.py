@@ -62,11 +62,6 @@ def parse_certificates(chain: bytes, key: bytes, authorities: bytes) -> Certific
     return Certificates(chain, key, authorities, begins.timestamp(), expires.timestamp())
 
 
-def trusting(authorities: bytes | None) -> grpc.ChannelCredentials:
-    """Credentials of a client that shows no certificate; None trusts whom the machine trusts."""
-    return grpc.ssl_channel_credentials(authorities)
-
-
 class TlsDirectory:
     """The certificates in a directory as they are now, or as they last were good; safe to use from any thread.
 

@@ -28,6 +28,7 @@ LIGHT = {
     "tiersplit_core.planning.problem": ["scipy"],
     "tiersplit_import.pipeline": [*HEAVY, "onnxscript"],
     "tiersplit_import.job": [*HEAVY, "onnxscript", "grpc", "typer"],
+    "tiersplit_stage.main": [*HEAVY, "onnx", "scipy", "cryptography", "httpx"],
     "tiersplit_wire.v1.activation_pb2": ["scipy", "onnxruntime"],
 }
 

@@ -11,7 +11,7 @@ from tests.support.certificates import Authority, write_secret
 from tests.support.cluster_stages import SecureController
 from tests.support.stages import MODEL, Controller, StageProcess, TinyModel, deployment, wait_for
 from tiersplit_wire.client import InferenceClient
-from tiersplit_wire.tls import trusting
+from tiersplit_wire.connection import trusting
 
 PAIR = ("edge", "cloud")
 PLANS = ("000", "011")

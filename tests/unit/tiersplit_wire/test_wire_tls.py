@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.certificates import Authority, Pair, write_secret
 from tiersplit_core.errors import InputError
-from tiersplit_wire.connection import bind, make_server, open_channel
-from tiersplit_wire.tls import TlsDirectory, parse_certificates, trusting
+from tiersplit_wire.connection import bind, make_server, open_channel, trusting
+from tiersplit_wire.tls import TlsDirectory, parse_certificates
 
 NAME = "plate-reader-cloud.default.svc"
 AUTHORITY, FOREIGN = Authority("ours"), Authority("theirs")
