@@ -14,7 +14,7 @@ ONLY ?=
 LOCK = UV_SYSTEM_CERTS=1 $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: help setup demo test test-unit test-processes test-cluster lint format type bench protos crds lock pin-names clean
+.PHONY: help setup demo test test-unit test-processes test-cluster lint format type bench protos crds manifests lock pin-names clean
 .PHONY: cluster-up cluster-images cluster-install cluster-status cluster-down cluster-kubeconfig
 
 help:  ## Say what there is to make.
@@ -80,13 +80,17 @@ bench: setup  ## Run the benchmarks and write benchmarks/RESULTS.md (ONLY=name f
 protos: setup  ## Generate services/tiersplit_wire/v1 from protos/.
 	$(PY) -m grpc_tools.protoc -I protos --python_out=services --pyi_out=services --grpc_python_out=services $(PROTOS)
 
-crds: setup  ## Generate crds/ from operator/tiersplit_api.
+crds: setup  ## Generate crds/ from operator/tiersplit_api, and the chart's copy.
 	$(PY) -m tiersplit_api.crd > crds/tiersplit.dev_splitdeployments.yaml.new
 	mv crds/tiersplit.dev_splitdeployments.yaml.new crds/tiersplit.dev_splitdeployments.yaml
+	cp crds/tiersplit.dev_splitdeployments.yaml helm/tiersplit/files/
+
+manifests: crds  ## Render deploy/kustomize from the chart.
+	$(PY) -m tests.cluster.manifests
 
 lock: setup  ## Resolve pyproject.toml into the lock files again: that of development, then those of the images.
 	$(LOCK) --extra dev -o requirements.lock pyproject.toml
-	$(LOCK) -c requirements.lock --extra stage -o services/tiersplit_stage/requirements.lock pyproject.toml
+	$(LOCK) -c requirements.lock --extra stage --no-emit-package scipy -o services/tiersplit_stage/requirements.lock pyproject.toml
 	$(LOCK) -c requirements.lock --extra operator -o operator/tiersplit_operator/requirements.lock pyproject.toml
 	$(LOCK) -c requirements.lock --extra onnx -o services/tiersplit_import/requirements.lock pyproject.toml
 	$(LOCK) -c requirements.lock --extra import -o services/tiersplit_import/requirements-torch.lock pyproject.toml

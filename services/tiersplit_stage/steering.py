@@ -50,7 +50,8 @@ class Steering:
         self._moved_at = -math.inf
         self._fell_back = False
         self._way_lost, self._proof_lost = _Lasting(_PATIENCE_S), _Lasting(_PATIENCE_S)
-        self._better, self._wanted, self._told = _Lasting(_STEADY_S), "", False
+        self._better, self._told = _Lasting(_STEADY_S), False
+        self._wanted: str | None = None
 
     def follow(self, route: pb.Route) -> None:
         """A route came."""
@@ -77,9 +78,10 @@ class Steering:
 
     def _steady(self, decision: Decision, now: float) -> bool:
         """Whether the decision stands: an escape, a first plan and what the controller just said do at once."""
-        if decision.plan != self._wanted:
+        wanted = decision.better or decision.plan  # what a cooldown still keeps waiting proves itself meanwhile
+        if wanted != self._wanted:
             self._better.tell(now, holds=False)
-        self._wanted = decision.plan or ""
+        self._wanted = wanted
         self._better.tell(now, holds=True)
         voluntary = decision.verdict in {Verdict.MOVE, Verdict.RETURN} and self._head.active is not None
         return self._told or not voluntary or self._better.lasts(now)
