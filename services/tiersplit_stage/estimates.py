@@ -166,6 +166,10 @@ class Estimates:
         observed.clear()
         self.load = self.load.observe(tuple(samples))
 
+    def ran_idle(self, segment: str, seconds: float) -> None:
+        """A segment ran on one row, though nobody asked for it: that tells the load, and nothing about requests."""
+        self.load = self.load.observe((SegmentSample(seconds, self.profiled_s(segment, 1)),))
+
     def profiled_s(self, segment: str, batch: int) -> float:
         """Seconds of a segment as profiled on this tier; 0 where it was not."""
         points = self._profiled.get(segment)

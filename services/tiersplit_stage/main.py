@@ -24,6 +24,7 @@ from tiersplit_stage.estimates import Estimates
 from tiersplit_stage.following import Controller, RouteFile, follow
 from tiersplit_stage.head import Head
 from tiersplit_stage.health import Health
+from tiersplit_stage.idle import IdleRuns
 from tiersplit_stage.inference import InferenceServicer
 from tiersplit_stage.loading import Loading
 from tiersplit_stage.metrics import StageMetrics
@@ -67,7 +68,8 @@ class Stage:
         pool = SegmentPool(store, options.threads)
         self._loading = Loading(store, pool)
         worker = Worker(options.queue)
-        self._pipeline = Pipeline(options.tier, pool, worker, Emulation(options.slowdown), self._metrics)
+        emulation = Emulation(options.slowdown)
+        self._pipeline = Pipeline(options.tier, pool, worker, emulation, self._metrics)
         self._estimates = Estimates(self._pipeline)
         self._steering: Steering | None = None
         self._servicer = ActivationsServicer(self._pipeline, self._metrics, self._process_name, options.max_in_flight)
@@ -83,6 +85,7 @@ class Stage:
             self._dial,
         )
         self._router.followers.append(self._estimates.follow)
+        self._idle = IdleRuns(self._pipeline, self._estimates, emulation, lambda: self._router.guided_segments)
         self._health = Health(
             (SERVICE, *((_INFERENCE,) if options.serve else ())),
             lambda: worker.running_s < options.stuck_s,
@@ -122,6 +125,7 @@ class Stage:
         """What goes on in the background for as long as the stage lives."""
         options, router = self._options, self._router
         yield from (router.run(), router.tend(), self._loading.run(), self._health.run())
+        yield self._idle.run()
         yield self._estimates.run(self._steering.look if self._steering is not None else lambda: None)
         if options.route_file is not None:
             yield RouteFile(options.route_file, router.offer).follow()

@@ -62,6 +62,7 @@ class Pipeline:
         self.idle = asyncio.Event()
         self._emulation = emulation
         self._last_left: float | None = None
+        self._computed_at = time.monotonic()
         self._metrics = metrics
 
     async def run(self, job: Job) -> Answer:
@@ -106,6 +107,7 @@ class Pipeline:
         answer.stages.extend(result.stages)
 
     def _account(self, job: Job, outcome: Outcome, queue_s: float) -> pb.StageSeconds:
+        self._computed_at = time.monotonic()
         for segment, seconds in outcome.segments.items():
             self.segment_seconds[segment, job.rows].append(seconds)
             self._metrics.segment(segment, seconds)
@@ -120,6 +122,10 @@ class Pipeline:
     def in_flight_total(self) -> int:
         """Requests in flight, of all plans."""
         return self.in_flight.total()
+
+    def resting_s(self) -> float:
+        """Seconds since something was computed here; 0 while something is, or waits to be."""
+        return 0.0 if self.worker.depth else time.monotonic() - self._computed_at
 
     def rested(self) -> bool:
         """True once after requests came and then none for a while: buffers may go."""

@@ -121,6 +121,17 @@ class SegmentPool:
         gc.collect()
         release_unused()
 
+    def blank(self, segment: SegmentInfo) -> dict[str, Any]:
+        """Inputs of one row of zeros, to see how fast the segment runs.
+
+        Raises:
+            OperationError: the segment is not loaded, or a shape is not known before a request comes.
+        """
+        session = self._sessions.get(segment.blob)
+        if session is None:
+            raise OperationError(f"segment {segment.id} is not loaded")
+        return {found.name: _blank(found, segment) for found in session.get_inputs()}
+
     def run(self, segment: SegmentInfo, values: Mapping[str, Any]) -> dict[str, Any]:
         """Run one segment on `OrtValue`s; returns its outputs by name.
 
@@ -136,6 +147,27 @@ class SegmentPool:
         except Exception as error:  # as above
             raise OperationError(f"segment {segment.id} failed: {error}") from error
         return dict(zip(segment.outputs, found, strict=True))
+
+
+_DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
+}
+
+
+def _blank(found: ort.NodeArg, segment: SegmentInfo) -> Any:
+    """One row of zeros; the batch is the only dimension that may vary."""
+    rest = found.shape[1:]
+    if found.type not in _DTYPES or not all(isinstance(size, int) for size in rest):
+        raise OperationError(f"segment {segment.id}: the shape of {found.name} is not known")
+    first = found.shape[:1]
+    return to_ort(np.zeros([size if isinstance(size, int) else 1 for size in first] + rest, _DTYPES[found.type]))
 
 
 def to_ort(array: NDArray[Any]) -> Any:

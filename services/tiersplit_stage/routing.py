@@ -16,7 +16,7 @@ from tiersplit_core.errors import InputError, TiersplitError
 from tiersplit_stage.link import Link
 from tiersplit_stage.loading import Loading, Wanted
 from tiersplit_stage.pipeline import Pipeline
-from tiersplit_stage.plans import StagePlan, compile_plans
+from tiersplit_stage.plans import SegmentInfo, StagePlan, compile_plans
 from tiersplit_stage.resolving import Endpoint
 from tiersplit_stage.servicer import ActivationsServicer
 from tiersplit_stage.steering import steers
@@ -102,6 +102,13 @@ class Router:
         parts = [{segment.blob for segment in plan.own_segments} for plan in self._servicer.plans.values()]
         needing = [part for part in parts if part] or parts
         return self.route is not None and any(part <= loaded for part in needing)
+
+    @property
+    def guided_segments(self) -> list[SegmentInfo]:
+        """This tier's segments, where somebody wants to know the load that they tell."""
+        if self.route is None or not self.route.HasField("guidance"):
+            return []
+        return [segment for plan in self._servicer.plans.values() for segment in plan.own_segments]
 
     def offer(self, route: pb.Route) -> None:
         """A route came; an older one than was taken or offered is refused."""
