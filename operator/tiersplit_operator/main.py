@@ -6,6 +6,7 @@ Any task that ends before it is told to ends the process: Kubernetes starts a fr
 import asyncio
 import logging
 import sys
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -99,10 +100,16 @@ class Parts:
         limits = QueueLimits(settings.concurrency, settings.resync_s)
         self.queue = WorkQueue(self.reconciler, limits, failed=_count_failure)
         self.routes = RoutesServer(settings.routes, api, self.store, self.fleet.report, lambda: self.elector.leads)
-        self.watchdog = Watchdog(self.store, api, lambda: self.queue.lag_s if self.elector.leads else 0.0)
+        self.watchdog = Watchdog(self.store, api, self._lag_s)
+        self._leads_since = time.monotonic()
         self.sweeper = Sweeper(self.registry, settings.registry.prefix, self.reconciler.used, self.store.keys)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
-        metrics.QUEUE_LAG_SECONDS.set_function(lambda: self.queue.lag_s)
+        metrics.QUEUE_LAG_SECONDS.set_function(self._lag_s)
+
+    def _lag_s(self) -> float:
+        """How late the queue is; keys that waited while another replica led are not late."""
+        leads_s = time.monotonic() - self._leads_since
+        return min(self.queue.lag_s, leads_s) if self.elector.leads else 0.0
 
     def _add(self, key: Key, after_s: float) -> None:
         self.queue.add(key, after_s)
@@ -150,6 +157,7 @@ class Parts:
         """Wait for the Lease; then the queue, adaptation and sweeping run for as long as it is kept."""
         await self.elector.acquire()
         metrics.LEADS.set(1)
+        self._leads_since = time.monotonic()
         keeping = asyncio.create_task(self.elector.keep(), name="lease")
         tasks = [
             keeping,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tiersplit_api.v1alpha1.types import GROUP, KIND, VERSION, SplitDeployment
-from tiersplit_core.errors import ConflictError
+from tiersplit_core.errors import ConflictError, TiersplitError
 from tiersplit_operator import metrics
 from tiersplit_operator.announcements import occurrences
 from tiersplit_operator.clients.events import EventRecorder
@@ -115,13 +115,23 @@ class Reconciler:
         for order in progress.orders:
             self._planner.order(facts.key, order)
         # Pods mount the route: it is there before they are.
-        if progress.target is not None:
-            await self._adaptation.adopt(progress.target, facts.route)
-        elif facts.route is not None and progress.context is not None:
-            await self._adaptation.resume(progress.context.owner, progress.context.resource, facts.route)
+        progress = await self._routed(progress)
         for wanted in progress.children:
             progress = await self._put(progress, wanted)
         await self._remove(progress)
+        return progress
+
+    async def _routed(self, progress: Progress) -> Progress:
+        """A route that cannot be made or kept now is said, and tried again; it stops nothing else."""
+        route, context = progress.facts.route, progress.context
+        try:
+            if progress.target is not None:
+                await self._adaptation.adopt(progress.target, route)
+            elif route is not None and context is not None:
+                await self._adaptation.resume(context.owner, context.resource, route)
+        except TiersplitError as error:
+            log.warning("no route: %s", error, extra={"resource": "/".join(progress.facts.key)})
+            return _unrouted(progress, str(error)).again(LOOK_AGAIN_S)
         return progress
 
     async def _put(self, progress: Progress, wanted: Tree) -> Progress:
@@ -198,6 +208,12 @@ def _may_go(progress: Progress, child: Child) -> bool:
     ours = child.owner_uid == progress.facts.owner.uid and not child.deleting
     decided = progress.context is not None and not progress.facts.registry_problem
     return ours and decided and (progress.swept or child.job is not None)
+
+
+def _unrouted(progress: Progress, message: str) -> Progress:
+    ready = progress.marks.get(READY)
+    serves = ready is not None and ready.status == TRUE
+    return progress if serves else progress.mark(not_ready("RouteNotWritten", message))
 
 
 def _rejected(progress: Progress, wanted: Tree, message: str) -> Progress:

@@ -261,6 +261,19 @@ def test_a_registry_that_is_down_removes_and_changes_nothing_and_recovers_by_its
     assert world.conditions["Imported"]["status"] == "True"
 
 
+def test_a_route_that_cannot_be_made_is_said_and_stops_nothing_else():
+    world = World(answers={GIVEN: profiled(), "plan": PLANNED})
+
+    async def adopt(target, found):
+        raise OperationError("the surface is damaged")
+
+    world.adopt = adopt
+    assert world.look() <= 5.0
+    assert world.conditions["Ready"]["reason"] == "RouteNotWritten"
+    assert "the surface is damaged" in world.conditions["Ready"]["message"]
+    assert ("apply", "Service", "digits") in world.calls
+
+
 def test_numbers_that_drift_are_written_once_a_minute():
     world = served()
     world.seen = replace(world.seen, observed_s=1.0)
