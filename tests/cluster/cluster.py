@@ -41,6 +41,7 @@ PROGRAMS = (
     "kube-proxy",
     "coredns",
     "pause",
+    "prometheus",
     "volumes",
 )
 READY_TIMEOUT_S = 90

@@ -1,7 +1,11 @@
 """The links between nodes: how many bits per second pass from one node's pods to another's, changeable at run time.
 
-Each direction of each pair is an HTB class on the sending node's cable, chosen by the two pod ranges. What no link was
-set for is not shaped, nor is anything but pods: image pulls, the kubelets' traffic, Prometheus' scrapes.
+On each node's cable stands an HTB with a class per receiving node, chosen by the two pod ranges; a link that is set is
+a token bucket under its class. What no link was set for is not shaped, nor is anything but pods: image pulls, the
+kubelets' traffic, Prometheus' scrapes.
+
+The bucket, and not HTB itself, sets the pace: it cuts the kernel's packets of up to 64 KiB into those of the cable,
+while HTB lets each of them pass whole, which at 2 Mbit/s is a quarter of a second ahead of the link.
 """
 
 import json
@@ -12,8 +16,14 @@ from tests.cluster.layout import NODES, ClusterError, Node, node
 from tests.cluster.network import inside
 
 UNITS = {"": 1.0, "bit": 1.0, "k": 1e3, "kbit": 1e3, "m": 1e6, "mbit": 1e6, "g": 1e9, "gbit": 1e9}
+UNSHAPED = "rate 100gbit quantum 60000"
+"""The class alone stops nothing."""
+SHORTEST_BURST_BYTES = 3200
+"""Two packets of the cable: less and the bucket passes none."""
+BURST_S = 0.002
+"""By how much the kernel's timer may be late without loss of bandwidth."""
 SHORTEST_QUEUE_BYTES = 256 * 1024
-"""Room for a few of the kernel's largest packets, so that one transmission is queued rather than dropped."""
+"""So that one transmission is queued rather than dropped."""
 QUEUE_S = 0.2
 
 
@@ -25,6 +35,18 @@ class Link:
     target: str
     bandwidth_bps: int
     sent_bytes: int
+
+
+def prepare(sender: Node) -> None:
+    """Make ready to shape what the node's pods send; the node's cable is fresh."""
+    sorting = [
+        f"filter add dev eth0 parent 1: protocol ip prio {receiver.number} u32 "
+        f"match ip src {sender.pod_range} match ip dst {receiver.pod_range} flowid 1:{receiver.number}"
+        for receiver in NODES
+        if receiver != sender
+    ]
+    # What is sorted into a class that does not exist passes as fast as it can.
+    _tc(sender, "qdisc add dev eth0 root handle 1: htb default 0", *sorting)
 
 
 def set_link(source: str, target: str, bandwidth_bps: float, *, both_ways: bool = True) -> None:
@@ -39,10 +61,10 @@ def set_link(source: str, target: str, bandwidth_bps: float, *, both_ways: bool 
     Raises:
         ClusterError: a node is unknown or not up, or the bandwidth is not positive.
     """
-    if bandwidth_bps < 1:
+    if not bandwidth_bps >= 1:
         raise ClusterError(f"bandwidth {bandwidth_bps!r} is no link; write bits per second, at least 1")
     for sender, receiver in _directions(source, target, both_ways):
-        _shape(sender, receiver, round(bandwidth_bps))
+        _tc(sender, *_shaping(receiver.number, round(bandwidth_bps)))
 
 
 def clear_link(source: str, target: str, *, both_ways: bool = True) -> None:
@@ -52,27 +74,21 @@ def clear_link(source: str, target: str, *, both_ways: bool = True) -> None:
         ClusterError: a node is unknown or not up.
     """
     for sender, receiver in _directions(source, target, both_ways):
-        if receiver.number in _classes(sender):
-            _tc(sender, "filter", "delete", *_filter_place(receiver))
-            _tc(sender, "class", "delete", "dev", "eth0", "classid", f"1:{receiver.number}")
+        if receiver.name in {link.target for link in _shaped(sender)}:
+            _tc(sender, _removal(receiver.number))
 
 
 def clear() -> None:
     """Stop shaping anything."""
     for sender in NODES:
-        if _has_root(sender):
-            _tc(sender, "qdisc", "delete", "dev", "eth0", "root")
+        removals = [_removal(node(link.target).number) for link in _shaped(sender)]
+        if removals:
+            _tc(sender, *removals)
 
 
 def shaped() -> list[Link]:
     """Every direction that is shaped now."""
-    return [
-        Link(sender.name, receiver.name, *classes[receiver.number])
-        for sender in NODES
-        for classes in [_classes(sender)]
-        for receiver in NODES
-        if receiver.number in classes
-    ]
+    return [link for sender in NODES for link in _shaped(sender)]
 
 
 def parse_bandwidth(written: str) -> float:
@@ -94,69 +110,30 @@ def _directions(source: str, target: str, both_ways: bool) -> list[tuple[Node, N
     return [(one, other), (other, one)] if both_ways else [(one, other)]
 
 
-def _shape(sender: Node, receiver: Node, bandwidth_bps: int) -> None:
-    number = receiver.number
-    if not _has_root(sender):
-        _tc(sender, "qdisc", "add", "dev", "eth0", "root", "handle", "1:", "htb", "default", "0")
-    known = number in _classes(sender)
-    rate = f"{bandwidth_bps}bit"
+def _shaping(number: int, bandwidth_bps: int) -> list[str]:
+    """The bucket's handle is given, so that replacing it changes its pace and keeps what waits in it."""
+    burst = max(SHORTEST_BURST_BYTES, round(bandwidth_bps * BURST_S / 8))
     queue = max(SHORTEST_QUEUE_BYTES, round(bandwidth_bps * QUEUE_S / 8))
-    _tc(
-        sender,
-        "class",
-        "replace",
-        "dev",
-        "eth0",
-        "parent",
-        "1:",
-        "classid",
-        f"1:{number}",
-        "htb",
-        "rate",
-        rate,
-        "ceil",
-        rate,
-    )
-    # The queue's handle is given, so that replacing it changes its limit and keeps what waits in it.
-    _tc(
-        sender,
-        "qdisc",
-        "replace",
-        "dev",
-        "eth0",
-        "parent",
-        f"1:{number}",
-        "handle",
-        f"{number + 1}:",
-        "bfifo",
-        "limit",
-        str(queue),
-    )
-    if not known:
-        ranges = ("match", "ip", "src", sender.pod_range, "match", "ip", "dst", receiver.pod_range)
-        _tc(sender, "filter", "add", *_filter_place(receiver), "u32", *ranges, "flowid", f"1:{number}")
+    bucket = f"tbf rate {bandwidth_bps}bit burst {burst} limit {queue}"
+    return [
+        f"class replace dev eth0 parent 1: classid 1:{number} htb {UNSHAPED}",
+        f"qdisc replace dev eth0 parent 1:{number} handle {number + 1}: {bucket}",
+    ]
 
 
-def _filter_place(receiver: Node) -> tuple[str, ...]:
-    return ("dev", "eth0", "parent", "1:", "protocol", "ip", "prio", str(receiver.number))
+def _removal(number: int) -> str:
+    return f"class delete dev eth0 classid 1:{number}"
 
 
-def _classes(sender: Node) -> dict[int, tuple[int, int]]:
-    """The bandwidth in bits per second and the bytes sent, by the number of the receiving node."""
-    if not _has_root(sender):
-        return {}
-    listed = json.loads(_tc(sender, "-json", "-statistics", "class", "show", "dev", "eth0") or "[]")
-    return {
-        int(entry["handle"].partition(":")[2], 16): (8 * int(entry["rate"]), int(entry["stats"]["bytes"]))
+def _shaped(sender: Node) -> list[Link]:
+    listed = json.loads(inside(sender, "tc", "-json", "-statistics", "qdisc", "show", "dev", "eth0"))
+    names = {f"1:{receiver.number}": receiver.name for receiver in NODES}
+    return [
+        Link(sender.name, names[entry["parent"]], 8 * entry["options"]["rate"], entry["bytes"])
         for entry in listed
-        if entry["class"] == "htb"
-    }
+        if entry["kind"] == "tbf"
+    ]
 
 
-def _has_root(sender: Node) -> bool:
-    listed = json.loads(_tc(sender, "-json", "qdisc", "show", "dev", "eth0") or "[]")
-    return any(entry["kind"] == "htb" for entry in listed)
-
-
-def _tc(sender: Node, *arguments: str) -> str:
-    return inside(sender, "tc", *arguments)
+def _tc(sender: Node, *commands: str) -> None:
+    inside(sender, "tc", "-batch", "-", stdin="\n".join(commands) + "\n")

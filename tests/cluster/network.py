@@ -26,13 +26,15 @@ def remove_bridge() -> None:
             ip("link", "delete", interface)
 
 
-def connect(node: Node, inhabitant: int) -> None:
-    """Lay the cable into the node in whose namespaces that process is, idempotently, and plug it in."""
-    if not _exists(node.host_interface):
+def connect(node: Node, inhabitant: int) -> bool:
+    """Lay the cable into the node in whose namespaces that process is, and plug it in; whether it had none before."""
+    fresh = not _exists(node.host_interface)
+    if fresh:
         ip("link", "add", node.host_interface, "type", "veth", "peer", "name", "eth0", "netns", str(inhabitant))
         ip("link", "set", node.host_interface, "master", BRIDGE)
         _configure(node)
     plug_in(node)
+    return fresh
 
 
 def pull_out(node: Node) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 from pathlib import Path
 
-from tests.cluster import cgroups, network, processes, scratch
+from tests.cluster import cgroups, links, network, processes, scratch
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.layout import (
     DNS_SERVICE_ADDRESS,
@@ -38,6 +38,9 @@ OWN_FOLDERS = (
 """What each node sees as its own; the places exist in the host as empty folders while the cluster is up."""
 ONLINE_CORES = "sys/devices/system/cpu/online"
 """Where the kubelet reads which cores there are; what it finds becomes its capacity and its containers' cpuset."""
+QUOTA_PERIOD = "10ms"
+"""In which a CPU limit is granted: with the default of 100 ms a limited pod runs at full speed for as long as most
+requests take, and then not at all; so short, it is a slower processor."""
 CNI_PLUGINS = ("/usr/lib/cni", "/opt/cni/bin")
 HOLDER_TIMEOUT_S = 10
 CONTAINERD_TIMEOUT_S = 30
@@ -59,7 +62,8 @@ def bring_up(node: Node, plane: ControlPlane) -> None:
     _write_online_cores(node)
     ensure(holder(node))
     wait_until(lambda: _is_held(node), f"{node.name} had its namespaces", HOLDER_TIMEOUT_S, 0.02)
-    network.connect(node, processes.inhabitant(node.name))
+    if network.connect(node, processes.inhabitant(node.name)):
+        links.prepare(node)
     _write_files(node, plane)
     ensure(Program(f"containerd-{node.name}", ("containerd", f"--config={node.folder}/containerd.toml"), node.name))
     wait_until(lambda: _answers(node), f"containerd answered on {node.name}", CONTAINERD_TIMEOUT_S)
@@ -178,6 +182,8 @@ def _kubelet_configuration(node: Node, plane: ControlPlane) -> dict[str, object]
         "clusterDomain": "cluster.local",
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": cgroups.kubelet_root(node),
+        "featureGates": {"CustomCPUCFSQuotaPeriod": True},
+        "cpuCFSQuotaPeriod": QUOTA_PERIOD,
         "enforceNodeAllocatable": ["pods"],
         "systemReserved": _reserved(node),
         "evictionHard": {"memory.available": "64Mi", "nodefs.available": "1%", "imagefs.available": "1%"},

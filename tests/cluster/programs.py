@@ -17,11 +17,12 @@ BUILD_TIMEOUT_S = 1800
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program: the Go module under `tools/` that pins it, its package, and what is linked into it."""
+    """A program: the Go module under `tools/` that pins it, its package, and how it is built."""
 
     module: str
     package: str
     ldflags: str = "-s -w"
+    tags: str = ""
 
 
 def _version_flags(package: str) -> str:
@@ -43,6 +44,10 @@ TOOLS_BY_NAME = {
     "helm": Tool("helm", "helm.sh/helm/v4/cmd/helm"),
     "kwok": Tool("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     "gofakes3": Tool("gofakes3", "github.com/johannesboyne/gofakes3/cmd/gofakes3"),
+    # Debian's Prometheus discovers no pods; this one discovers nothing else.
+    "prometheus": Tool(
+        "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", tags="remove_all_sd,enable_kubernetes_sd"
+    ),
     "pause": Tool("pause", "."),
     "probe": Tool("probe", "."),
     "volumes": Tool("volumes", "."),
@@ -70,7 +75,7 @@ def is_built(name: str) -> bool:
 
 
 def _cached(tool: Tool) -> Path:
-    digest = hashlib.sha256(tool.ldflags.encode())
+    digest = hashlib.sha256(f"{tool.ldflags} {tool.tags}".encode())
     for path in sorted((TOOLS / tool.module).iterdir()):
         digest.update(path.read_bytes())
     return cache() / "tools" / f"{tool.module}-{digest.hexdigest()[:12]}"
@@ -81,9 +86,9 @@ def _build(tool: Tool, path: Path) -> None:
         raise ClusterError(f"Go builds {path.name}, and there is no `go` on the PATH; install Go 1.26 or later")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}")
-    command = ["nice", "-n", "10", "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", tool.ldflags]
+    command = ["nice", "-n", "10", "go", "build", "-trimpath", "-buildvcs=false"]
     built = subprocess.run(
-        [*command, "-o", str(unfinished), tool.package],
+        [*command, "-ldflags", tool.ldflags, "-tags", tool.tags, "-o", str(unfinished), tool.package],
         cwd=TOOLS / tool.module,
         env=os.environ | {"CGO_ENABLED": "0"},
         capture_output=True,

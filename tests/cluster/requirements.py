@@ -20,7 +20,6 @@ PACKAGES = {
     "tc": "iproute2",
     "nft": "nftables",
     "conntrack": "conntrack",
-    "prometheus": "prometheus",
     "docker-registry": "docker-registry",
     "buildah": "buildah",
     "mmdebstrap": "mmdebstrap",

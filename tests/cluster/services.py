@@ -19,23 +19,19 @@ def coredns(plane: ControlPlane) -> Program:
     """The cluster's DNS; it answers at once, with no such name, for all that lies outside."""
     kubeconfig = plane.kubeconfig("coredns", "system:coredns")
     corefile = _folder("coredns") / "Corefile"
-    corefile.write_text(f""".:{DNS_PORT} {{
-    bind {HOST_ADDRESS}
-    errors
-    hosts {{
-        {HOST_ADDRESS} {REGISTRY.split(":", maxsplit=1)[0]}
-        fallthrough
-    }}
-    kubernetes cluster.local in-addr.arpa {{
-        kubeconfig {kubeconfig}
-        ttl 5
-    }}
-    template ANY ANY {{
-        rcode NXDOMAIN
-    }}
-}}
-""")
+    registry_name = REGISTRY.partition(":")[0]
+    zones = {
+        "cluster.local in-addr.arpa": f"kubernetes {{\n        kubeconfig {kubeconfig}\n        ttl 5\n    }}",
+        registry_name: f"hosts {{\n        {HOST_ADDRESS} {registry_name}\n    }}",
+        ".": "template ANY ANY {\n        rcode NXDOMAIN\n    }",
+    }
+    corefile.write_text("".join(_server(names, answers) for names, answers in zones.items()))
     return Program("coredns", (str(binary("coredns")), "-conf", str(corefile)))
+
+
+def _server(zones: str, answers: str) -> str:
+    listening = " ".join(f"{zone}:{DNS_PORT}" for zone in zones.split())
+    return f"{listening} {{\n    bind {HOST_ADDRESS}\n    errors\n    {answers}\n}}\n"
 
 
 def registry() -> Program:
@@ -69,7 +65,7 @@ def prometheus(plane: ControlPlane) -> Program:
     path = folder / "prometheus.yml"
     path.write_text(json.dumps(_prometheus_configuration(plane, token), indent=1))
     command = (
-        "prometheus",
+        str(binary("prometheus")),
         f"--config.file={path}",
         f"--storage.tsdb.path={folder / 'data'}",
         "--storage.tsdb.retention.time=1d",
