@@ -151,17 +151,18 @@ def test_200_moves_of_its_own_cost_no_request_and_are_told_with_their_reason(tmp
     with deployment(tmp_path, tiers=PAIR) as made:
         plans = ["000", "011"]
 
-        def publish(load):
+        def publish(loaded):
+            """So loaded that the other tier is better, whatever a busy machine makes of its loopback."""
             made.epoch += 1
             route = made.model.route(made.epoch, plans, "000", made.addresses, tiers=PAIR, fallback="000")
-            made.controller.publish(guide(route, surface, loads={"cloud": load}, cooldown_s=0.0))
+            made.controller.publish(guide(route, surface, loads={loaded: 1000.0}, cooldown_s=0.0))
 
-        publish(1.0)
+        publish("edge")
         made.controller.wait_selectable(*plans)
         made.controller.wait_active("011")
         with asking(made.model, made.head, 4) as answered:
             for move in range(200):
-                publish(100.0 if move % 2 == 0 else 1.0)
+                publish("cloud" if move % 2 == 0 else "edge")
                 made.controller.wait_active("000" if move % 2 == 0 else "011")
         assert {"000", "011"} <= set(answered)
         report = made.controller.reports["edge"]
