@@ -63,12 +63,12 @@ def kubelet_root(node: Node) -> str:
 def cores(node: Node) -> tuple[int, ...]:
     """The cores of the node's containers.
 
-    With four or more each node has its own; with fewer the cloud has the last and the others share the rest.
+    With four or more each node has its own; with fewer the cloud has the last and the others share the first.
     """
     usable = sorted(os.sched_getaffinity(0))
     if len(usable) >= len(NODES):
         return tuple(usable[node.number - 1 :]) if node == NODES[-1] else (usable[node.number - 1],)
-    return (usable[-1],) if node == NODES[-1] else tuple(usable[:1])
+    return (usable[-1],) if node == NODES[-1] else (usable[0],)
 
 
 def pids() -> set[int]:

@@ -29,6 +29,7 @@ PACKAGES = {
 }
 """Programs, and the Debian package that has each."""
 CNI_PACKAGE = "containernetworking-plugins"
+NEEDED_CORES = 2
 NEEDED_MEMORY_BYTES = 8 * 2**30
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _INSTALL_TIMEOUT_S = 900
@@ -43,7 +44,7 @@ def missing() -> list[str]:
         return []
     if os.geteuid() != 0:
         return ["the test cluster makes namespaces and cgroups, which needs root"]
-    return [*_programs(), *cgroups.missing(), *_kernel(), *_memory()]
+    return [*_programs(), *cgroups.missing(), *_kernel(), *_size()]
 
 
 def install_packages() -> None:
@@ -101,11 +102,15 @@ def _works(trial: str) -> bool:
     return subprocess.run(command, capture_output=True, timeout=30).returncode == 0
 
 
-def _memory() -> list[str]:
+def _size() -> list[str]:
+    lacking = []
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if total >= NEEDED_MEMORY_BYTES:
-        return []
-    return [f"the machine has {total / 2**30:.1f} GiB of memory, and the cluster needs {NEEDED_MEMORY_BYTES // 2**30}"]
+    if total < NEEDED_MEMORY_BYTES:
+        needed = NEEDED_MEMORY_BYTES // 2**30
+        lacking.append(f"the machine has {total / 2**30:.1f} GiB of memory, and the cluster needs {needed}")
+    if len(os.sched_getaffinity(0)) < NEEDED_CORES:
+        lacking.append(f"the cluster needs {NEEDED_CORES} cores, one of them for the cloud alone")
+    return lacking
 
 
 @contextmanager
