@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from tiersplit_operator import conditions
+from tiersplit_operator.comparison import APPLIED, stamped
 from tiersplit_operator.conditions import Mark
 from tiersplit_operator.decide.problems import child_problem
 from tiersplit_operator.decide.progress import Progress, Tree
@@ -24,7 +25,16 @@ def run_job(progress: Progress, kind: str, job: Tree) -> Progress:
         return progress.want(job).mark(conditions.job_running(kind, name, ""))
     if child.job is not None and child.job.state is JobState.SUCCEEDED:
         return _succeeded(progress, kind, child)
+    if _differs(child, job):
+        # Its pods cannot be changed: an image or a credential that was mended reaches them in a Job made afresh.
+        again = replace(progress, lost=progress.lost | {name}).again(LOOK_AGAIN_S)
+        return again.mark(conditions.job_running(kind, name, "it is made again, as the manifest and the chart now say"))
     return progress.keep("Job", name).mark(_mark(progress, kind, child))
+
+
+def _differs(child: Child, job: Tree) -> bool:
+    made = child.annotations.get(APPLIED)
+    return made is not None and made != stamped(job)["metadata"]["annotations"][APPLIED]
 
 
 def _succeeded(progress: Progress, kind: str, child: Child) -> Progress:

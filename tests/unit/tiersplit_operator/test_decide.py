@@ -26,6 +26,7 @@ from tests.support.operator_facts import (
     waiting,
     workload,
 )
+from tiersplit_operator.comparison import APPLIED
 from tiersplit_operator.decide.steps import decide
 from tiersplit_operator.facts import JobState, PlanFailure, Pod
 
@@ -125,6 +126,15 @@ def test_a_failed_jobs_own_sentence_with_its_field_is_shown():
     message = settled(known).marks["Imported"].message
     assert "spec.model.source.onnxUri: no such file" in message
     assert "delete the Job to try again" in message
+
+
+def test_a_job_that_would_be_made_otherwise_now_is_made_again_unless_it_succeeded():
+    name = import_name()
+    for state, again in ((JobState.RUNNING, True), (JobState.FAILED, True), (JobState.SUCCEEDED, False)):
+        stale = replace(job(name, state, ago_s=1), annotations={APPLIED: "of another image"})
+        progress = settled(facts(manifest(), artifacts={}, children=(stale,)))
+        assert (name in progress.lost) is again
+        assert (("Job", name) not in progress.kept) is again
 
 
 def test_a_quota_that_refuses_a_jobs_pods_is_shown():
