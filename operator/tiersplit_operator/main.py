@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import kopf
 import prometheus_client
@@ -36,6 +37,9 @@ from tiersplit_operator.settings import OperatorSettings, settings_from
 from tiersplit_operator.store import IndexedStore
 from tiersplit_operator.sweep import Sweeper
 from tiersplit_operator.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 log = logging.getLogger("tiersplit.operator")
 DRAIN_S = 2.0
@@ -146,12 +150,19 @@ class Parts:
             await self.routes.stop(DRAIN_S)
 
     async def _watch(self) -> None:
-        await kopf.operator(
+        """Run kopf until it is told to end; its own `run_tasks` would cancel our tasks too in the end."""
+        tasks = await kopf.spawn_tasks(
             registry=self.handlers.registry,
             standalone=True,
             liveness_endpoint=f"http://0.0.0.0:{self.settings.probe_port}/healthz",
             **watched(self.settings),
         )
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await _cancelled(tasks)
 
     async def _lead(self) -> None:
         """Wait for the Lease; then the queue, adaptation and sweeping run for as long as it is kept."""
@@ -183,7 +194,7 @@ async def _first_end(may_end: "asyncio.Task[None]", others: "list[asyncio.Task[N
         raise TiersplitError(f"{', '.join(task.get_name() for task in done)} ended without being told to")
 
 
-async def _cancelled(tasks: "list[asyncio.Task[None]]") -> None:
+async def _cancelled(tasks: "Collection[asyncio.Task[Any]]") -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

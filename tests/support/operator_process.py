@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import grpc
 
 from tests.cluster.apiserver import ApiServer
 from tests.support.oci_registry import free_port
@@ -28,6 +31,8 @@ from tiersplit_core.planning.surface import surface_from_json
 from tiersplit_core.profile.json import profile_to_json
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
 from tiersplit_import.segments import missing_segments
+from tiersplit_wire.v1 import route_pb2 as pb
+from tiersplit_wire.v1 import route_pb2_grpc
 
 SECONDS = {"edge": 2e-3, "cloud": 1e-4}
 PATIENCE_S = 120.0
@@ -84,6 +89,7 @@ class OperatorProcess:
     process: "subprocess.Popen[bytes]"
     metrics_port: int
     probe_port: int
+    routes: str
     log: Path
 
     def metrics(self) -> str:
@@ -127,7 +133,7 @@ def operator_process(
         process = subprocess.Popen(
             command, env={**known, **own, "KUBECONFIG": str(namespace.server.kubeconfig)}, stdout=file, stderr=file
         )
-    found = OperatorProcess(process, metrics_port, probe_port, log)
+    found = OperatorProcess(process, metrics_port, probe_port, f"127.0.0.1:{routes_port}", log)
     try:
         yield found
     finally:
@@ -185,3 +191,57 @@ def end_job(namespace: Namespace, name: str, failed: str = "") -> None:
     namespace.kubectl(
         "patch", "job", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status})
     )
+
+
+def stage_pod(namespace: Namespace, tier: str) -> str:
+    """A stage's pod, ready as far as its status says; returns a token of it."""
+    name = f"digits-{tier}-0"
+    labels = {
+        "app.kubernetes.io/managed-by": "tiersplit",
+        "tiersplit.dev/deployment": "digits",
+        "tiersplit.dev/tier": tier,
+    }
+    spec = {"serviceAccountName": "digits-stage", "containers": [{"name": "stage", "image": "registry.test/stage:1"}]}
+    namespace.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec})
+    status = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+    namespace.kubectl("patch", "pod", name, "--subresource=status", "--type=merge", "-p", json.dumps(status))
+    bound = ["--bound-object-kind=Pod", f"--bound-object-name={name}"]
+    return namespace.kubectl("create", "token", "digits-stage", "--audience=tiersplit", *bound).strip()
+
+
+@contextlib.contextmanager
+def played_stage(operator: OperatorProcess, namespace: Namespace, tier: str) -> Iterator[list[pb.Route]]:
+    """A stage that takes every route and finds every plan good; yields the routes that it was told."""
+    token, told, ended = stage_pod(namespace, tier), [pb.Route()], threading.Event()
+
+    def reports() -> Iterator[pb.StageReport]:
+        while not ended.is_set():
+            plans = [plan.digest for plan in told[-1].plans]
+            yield pb.StageReport(
+                deployment="digits",
+                namespace=namespace.name,
+                tier=tier,
+                instance=f"digits-{tier}-0",
+                node=f"node-{tier}",
+                epoch=told[-1].epoch,
+                resident=[segment.id for segment in told[-1].segments],
+                selectable=plans,
+                active=told[-1].selected,
+            )
+            ended.wait(0.5)
+
+    with grpc.insecure_channel(operator.routes) as channel:
+        stream = route_pb2_grpc.RoutesStub(channel).Watch(reports(), metadata=[("authorization", f"Bearer {token}")])
+
+        def listen() -> None:
+            with contextlib.suppress(grpc.RpcError):
+                told.extend(stream)
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        try:
+            yield told
+        finally:
+            ended.set()
+            stream.cancel()
+            listener.join(10)

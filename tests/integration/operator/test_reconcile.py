@@ -13,8 +13,10 @@ from tests.support.operator_process import (
     eventually,
     operator_process,
     play_job,
+    played_stage,
     push_profiled_bundle,
 )
+from tiersplit_api.v1alpha1.status import Status
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +68,8 @@ def deployed(namespace, registry, tmp_path):
         jobs_done(namespace, tmp_path)
         eventually(lambda: namespace.get("deployment", "digits-cloud"), "the cloud's Deployment")
         yield operator
+        assert operator.end() == 0
+    assert "Traceback" not in operator.log.read_text()
 
 
 @pytest.mark.slow
@@ -122,6 +126,22 @@ def test_an_operator_at_rest_writes_nothing(deployed, namespace):
 
 
 @pytest.mark.slow
+def test_it_is_ready_once_heads_found_a_plan_good_and_its_status_is_what_the_definition_allows(deployed, namespace):
+    with played_stage(deployed, namespace, "edge") as told, played_stage(deployed, namespace, "cloud"):
+        eventually(lambda: namespace.condition("digits", "Ready").get("status") == "True", "Ready")
+        eventually(lambda: told[-1].selected, "the stage is told which plan serves")
+        status = eventually(
+            lambda: (found := namespace.status("digits")).get("plan", {}).get("digest") == told[-1].selected and found,
+            "the status names the plan",
+        )
+    Status.model_validate(status)
+    assert status["surface"]["plans"] >= 2
+    assert status["plan"]["split"]
+    assert {"Serving", "Moved"} <= namespace.events()
+    assert len(json.dumps(status)) <= 16 * 1024
+
+
+@pytest.mark.slow
 def test_a_wrong_manifest_is_a_condition_and_what_serves_stays(deployed, namespace):
     namespace.kubectl("annotate", "splitdeployment", "digits", "tiersplit.dev/batches=none at all")
     stalled = eventually(
@@ -143,7 +163,7 @@ def test_another_replica_takes_over_at_once_when_the_leader_is_ended(namespace, 
         eventually(lambda: holder() == "one", "one leads")
         with operator_process(namespace, registry, tmp_path / "two.log", "two"):
             assert one.end() == 0
-            eventually(lambda: holder() == "two", "two leads", 12.0)
+            eventually(lambda: holder() == "two", "two leads", 10.0)
 
 
 @pytest.mark.slow
