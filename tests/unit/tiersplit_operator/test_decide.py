@@ -26,7 +26,7 @@ from tests.support.operator_facts import (
     waiting,
     workload,
 )
-from tiersplit_operator.comparison import APPLIED
+from tiersplit_operator import comparison
 from tiersplit_operator.decide.steps import decide
 from tiersplit_operator.facts import JobState, PlanFailure, Pod
 
@@ -131,7 +131,7 @@ def test_a_failed_jobs_own_sentence_with_its_field_is_shown():
 def test_a_job_that_would_be_made_otherwise_now_is_made_again_unless_it_succeeded():
     name = import_name()
     for state, again in ((JobState.RUNNING, True), (JobState.FAILED, True), (JobState.SUCCEEDED, False)):
-        stale = replace(job(name, state, ago_s=1), annotations={APPLIED: "of another image"})
+        stale = replace(job(name, state, ago_s=1.0), annotations={comparison.APPLIED: "of another image"})
         progress = settled(facts(manifest(), artifacts={}, children=(stale,)))
         assert (name in progress.lost) is again
         assert (("Job", name) not in progress.kept) is again
