@@ -111,7 +111,7 @@ class Estimates:
         self._record = LinkRecord(None)
         self._views: Mapping[tuple[str, str], pb.LinkView] = {}
         self._profiled: dict[str, dict[int, float]] = {}
-        self._transmissions: deque[Observed] = deque(maxlen=_KEPT_TRANSMISSIONS)
+        self._transmissions: deque[pb.LinkObservation] = deque(maxlen=_KEPT_TRANSMISSIONS)
         self._runs: Runs = _empty_runs()
         self._news = asyncio.Event()
 
@@ -150,7 +150,7 @@ class Estimates:
         if link is None:
             return
         for seen in link.take_observations():
-            self._transmissions.append(seen)
+            self._transmissions.append(_told(link, seen))
             self._record.observe(seen, now)
         estimate = self._record.estimate
         if estimate is not None:
@@ -175,25 +175,28 @@ class Estimates:
         points = self._profiled.get(segment)
         return interpolate(points, batch) if points and batch >= 1 else 0.0
 
-    def take_transmissions(self) -> Iterator[pb.LinkObservation]:
+    def take_transmissions(self) -> list[pb.LinkObservation]:
         """What the link observed since the last call, for a report."""
-        link, taken = self._link, list(self._transmissions)
+        taken = list(self._transmissions)
         self._transmissions.clear()
-        for seen in taken if link is not None else ():
-            yield pb.LinkObservation(
-                source=link.source if link is not None else "",
-                target=link.target if link is not None else "",
-                bytes=seen.size_bytes,
-                seconds=seen.seconds,
-                idle_before=seen.idle_before,
-                lost=seen.lost,
-            )
+        return taken
 
     def take_runs(self) -> Iterator[pb.SegmentObservation]:
         """The runs of segments since the last call, for a report."""
         taken, self._runs = self._runs, _empty_runs()
         for (segment, batch), runs in taken.items():
             yield pb.SegmentObservation(segment=segment, batch=batch, runs=len(runs), seconds=statistics.median(runs))
+
+
+def _told(link: "Link", seen: Observed) -> pb.LinkObservation:
+    return pb.LinkObservation(
+        source=link.source,
+        target=link.target,
+        bytes=seen.size_bytes,
+        seconds=seen.seconds,
+        idle_before=seen.idle_before,
+        lost=seen.lost,
+    )
 
 
 def _empty_runs() -> Runs:

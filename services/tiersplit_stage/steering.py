@@ -90,8 +90,10 @@ class Steering:
         if decision.plan is None:
             return  # nothing can serve: the plan in use comes back first, and requests wait for it
         self.reason = decision.reason
-        self._fell_back = decision.verdict is Verdict.FALLBACK
-        if self._began is not None and now - self._began > _SETTLE_S:
+        # A plan that the controller took away left no choice: what is better may be verified a moment later.
+        withdrawn = self._head.active not in self._route.guidance.allowed
+        self._fell_back = decision.verdict is Verdict.FALLBACK and not withdrawn
+        if not withdrawn and self._began is not None and now - self._began > _SETTLE_S:
             self._moved_at = now
         self._head.use(decision.plan)
 

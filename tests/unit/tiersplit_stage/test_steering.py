@@ -166,6 +166,18 @@ def test_a_route_does_not_make_a_head_jump_unless_its_plan_is_gone(scene):
     assert scene.head.active == "000"
 
 
+def test_a_plan_that_the_controller_takes_away_is_left_at_once_and_starts_no_cooldown(scene):
+    scene.settle(1e7)
+    route = scene.route(cooldown_s=1000.0)
+    route.guidance.allowed.remove("011")
+    scene.take(route)
+    scene.head.verified = {"000", "011"}
+    assert scene.look() == "000"
+    scene.head.verified = {"000", "011", "111"}
+    scene.sends(2e7, 40)
+    assert scene.look() == "111"
+
+
 def test_moves_wait_for_the_cooldown_across_routes_and_a_dead_link_does_not(scene):
     scene.settle(1e7)
     scene.sends(1e6)
