@@ -83,6 +83,7 @@ class Fleet:
         self._changed, self._moved, self._poller, self._clock = changed, moved, poller, clock
         self._entries: dict[Key, _Entry] = {}
         self._writing = asyncio.Semaphore(MAX_WRITES_AT_ONCE)
+        self._reading: dict[str, asyncio.Lock] = {}
         self._catalogues: OrderedDict[str, tuple[Bundle, Catalogue]] = OrderedDict()
 
     async def adopt(self, target: Target, route: RouteRecord | None) -> None:
@@ -242,15 +243,16 @@ class Fleet:
         return min(max(min(periods, default=SHORTEST_POLL_S), SHORTEST_POLL_S), LONGEST_POLL_S)
 
     async def _read(self, reference: str) -> tuple[Bundle, Catalogue]:
-        """A bundle and its plans; resources that share a bundle share both."""
-        found = self._catalogues.get(reference)
-        if found is None:
-            bundle = await self._source.bundle(reference)
-            found = (bundle, await asyncio.to_thread(catalogue_of, bundle))
+        """A bundle and its plans; resources that share a bundle share both, and read it once."""
+        async with self._reading.setdefault(reference, asyncio.Lock()):
+            found = self._catalogues.get(reference)
+            if found is None:
+                bundle = await self._source.bundle(reference)
+                found = (bundle, await asyncio.to_thread(catalogue_of, bundle))
             self._catalogues[reference] = found
-            while len(self._catalogues) > KEPT_CATALOGUES:
-                self._catalogues.popitem(last=False)
-        self._catalogues.move_to_end(reference)
+            self._catalogues.move_to_end(reference)
+        while len(self._catalogues) > KEPT_CATALOGUES:
+            self._reading.pop(self._catalogues.popitem(last=False)[0], None)
         return found
 
     def _entry(self, owner: Owner, record: RouteRecord | None) -> _Entry:
@@ -271,10 +273,12 @@ async def _present(entry: _Entry, record: RouteRecord | None) -> tuple[pb.Route 
         return written, written is not None and not await entry.writer.gone()
     if written is not None and record.epoch < entry.writer.epoch:
         return written, True
-    found = _route_in(record)
     ours = written is not None and record.epoch == entry.writer.epoch
+    found, owned = _route_in(record), record.owner_uid == entry.writer.owner.uid
     entry.writer.known(record)
-    return (written, found == written) if ours else (found, found is not None and entry.member is None)
+    if ours:
+        return written, owned and found == written
+    return found, owned and found is not None and written is None
 
 
 def _start(made: pb.Route, present: pb.Route | None, wanted: Wanted) -> pb.Route:

@@ -57,6 +57,7 @@ class Member:
         fell_back: the plan was chosen because a link or a stage was gone.
         told_at: monotonic second at which heads were last told links and loads.
         begun_at: monotonic second at which this process chose a bundle's first plan.
+        names: what the route calls the plans of its bundle, by digest; that stays.
     """
 
     owner: Owner
@@ -72,6 +73,11 @@ class Member:
     fell_back: bool = False
     told_at: float = -math.inf
     begun_at: float = -math.inf
+    names: Mapping[str, str] = field(init=False)
+    _costs: tuple[Outlook, Mapping[str, float]] | None = None
+
+    def __post_init__(self) -> None:
+        self.names = own_plans(self.route)
 
     def follow(self, before: "Member") -> None:
         """Take over what was learned of the resource while it served something else, or otherwise."""
@@ -88,11 +94,6 @@ class Member:
     def selected(self) -> str:
         """Name of the plan that heads use unless they follow their own link; empty: none."""
         return self.route.selected
-
-    @property
-    def names(self) -> dict[str, str]:
-        """What the route calls the plans of its bundle, by digest."""
-        return own_plans(self.route)
 
     @property
     def switching(self) -> bool:
@@ -126,10 +127,16 @@ class Member:
         """Names of the bundle's plans that heads have verified."""
         return self.reports.selectable(now, self.first_tier, self.since) & frozenset(self.names.values())
 
+    def costs(self, seen: Outlook) -> Mapping[str, float]:
+        """What each plan takes, by digest. Between two looks at a resource at rest nothing changes."""
+        if self._costs is None or self._costs[0] != seen:
+            self._costs = seen, self.served.catalogue.costs(seen.links, seen.loads, seen.batch)
+        return self._costs[1]
+
     def candidates(self, seen: Outlook, now: float) -> dict[str, Candidate]:
         """The bundle's plans under the present conditions, by name."""
         catalogue, selectable = self.served.catalogue, self.selectable(now)
-        costs = catalogue.costs(seen.links, seen.loads, seen.batch)
+        costs = self.costs(seen)
         return {
             name: Candidate(costs[digest], catalogue.reach[digest], name in selectable)
             for digest, name in self.names.items()

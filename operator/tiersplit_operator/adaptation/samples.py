@@ -97,7 +97,7 @@ def _judged(metric: Metric, found: Mapping[Place, tuple[float, float]]) -> Seen:
         about = f"{metric.value} of {':'.join(place)}"
         if not plausible(metric, value):
             doubts.append(f"{about} is {value:g}, which cannot be")
-        elif age_s > MAX_AGE_S:
+        elif not age_s <= MAX_AGE_S:  # NaN fails too
             doubts.append(f"{about} is {age_s:.0f} s old" if math.isfinite(age_s) else f"{about} has no age")
         else:
             values[metric, place] = value

@@ -23,7 +23,7 @@ def view_of(member: Member, now: float) -> AdaptationView:
     seen, catalogue = member.outlook(now), member.served.catalogue
     digest = plan_digest(member.selected)
     own = member.selected in member.names.values()
-    cost_s = catalogue.costs(seen.links, seen.loads, seen.batch)[digest] if own else math.inf
+    cost_s = member.costs(seen)[digest] if own else math.inf
     return AdaptationView(
         bundle=member.route.bundle.rpartition("@")[2],
         selected=digest or None,

@@ -1,0 +1,147 @@
+"""Asking for all resources at once: how often, how long, and what becomes of each one's answer."""
+
+import asyncio
+
+import pytest
+
+from tests.support.adaptation import KEY, PLACES, Api, Bundles, Clock, fleet, resource, target
+from tests.unit.tiersplit_operator.adaptation.test_operator_samples import pair
+from tiersplit_api.v1alpha1.adaptation import Prometheus
+from tiersplit_core.errors import OperationError
+from tiersplit_operator.adaptation.polling import AT_ONCE, Poller
+from tiersplit_operator.adaptation.queries import Metric, default_query
+from tiersplit_operator.adaptation.samples import Sample, Seen
+from tiersplit_operator.adaptation.telemetry import Telemetry
+from tiersplit_operator.facts import Key
+
+SERVER = "http://prometheus.test:9090"
+BANDWIDTH = default_query(Metric.BANDWIDTH)
+PLAIN = Prometheus()
+OWN = Prometheus(bandwidthQuery="my_bandwidth")
+
+
+class Source:
+    """Answers queries by their text; what it does not know it has no samples of."""
+
+    def __init__(self, **answers):
+        self.answers, self.asked, self.now, self.most, self.hangs = answers, [], 0, 0, False
+
+    async def query(self, server, promql, timeout_s):
+        assert server == SERVER
+        self.asked.append(promql)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await asyncio.sleep(3600 if self.hangs else 0)
+        finally:
+            self.now -= 1
+        answer = self.answers.get(promql, [])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def poll(source, resources, period_s=1.0):
+    return asyncio.run(Poller(source, SERVER).poll(resources, period_s))
+
+
+def test_one_query_per_metric_serves_any_number_of_resources():
+    keys = [Key("shop", f"net-{i}") for i in range(500)]
+    source = Source(**{BANDWIDTH: [sample for key in keys for sample in pair(1e6, name=key.name)]})
+    found = poll(source, dict.fromkeys(keys, PLAIN))
+    assert len(source.asked) == len(Metric)
+    assert all(found[key] == (Seen({(Metric.BANDWIDTH, PLACES[0]): 1e6}), "") for key in keys)
+
+
+def test_a_resources_own_query_stands_in_place_of_the_default_one():
+    answers = {
+        BANDWIDTH: pair(1e6),
+        "my_bandwidth": [Sample({"source": "edge", "target": "mdc"}, 5e6)],
+    }
+    found = poll(Source(**answers), {KEY: OWN, Key("shop", "other"): PLAIN})
+    assert found[KEY][0].values[Metric.BANDWIDTH, PLACES[0]] == 5e6
+
+
+def test_a_default_query_that_fails_is_said_of_everybody_but_those_with_their_own():
+    answers = {BANDWIDTH: OperationError("500"), "my_bandwidth": [Sample({"source": "edge", "target": "mdc"}, 5e6)]}
+    found = poll(Source(**answers), {KEY: OWN, Key("shop", "other"): PLAIN})
+    assert found[KEY][1] == ""
+    assert found[Key("shop", "other")][1] == "500"
+
+
+def test_an_own_query_that_fails_is_said_of_its_resource_alone():
+    found = poll(Source(my_bandwidth=OperationError("parse error")), {KEY: OWN, Key("shop", "other"): PLAIN})
+    assert found[KEY][1] == "bandwidthQuery: parse error"
+    assert found[Key("shop", "other")][1] == ""
+
+
+def test_a_server_that_hangs_ends_the_round_before_the_next_and_own_queries_come_few_at_a_time():
+    source = Source()
+    source.hangs = True
+    every = Prometheus(bandwidthQuery="a", latencyQuery="b", loadQuery="c")
+
+    async def main():
+        async with asyncio.timeout(2.5):
+            return await Poller(source, SERVER).poll({Key("shop", str(i)): every for i in range(100)}, 2.5)
+
+    found = asyncio.run(main())
+    assert all("does not answer in time" in problem for _, problem in found.values())
+    assert source.most <= AT_ONCE + len(Metric)
+
+
+@pytest.mark.parametrize("period_s", [1, 4])
+def test_each_resource_is_asked_about_in_its_own_period(period_s):
+    source = Source()
+
+    async def main():
+        clock = Clock()
+        made, _, _ = fleet(Api(), Bundles(), clock, poller=Poller(source, SERVER))
+        telemetry = {"prometheus": {"bandwidthQuery": "mine"}}
+        document = resource(adaptation={"pollingPeriodSeconds": period_s}).model_dump(
+            by_alias=True, mode="json", exclude_none=True
+        )
+        document["spec"]["telemetry"] = telemetry
+        await made.adopt(target(wanted=type(resource()).model_validate(document)), None)
+        clock.now += 1000
+        running = asyncio.create_task(made.run())
+        while not source.asked:
+            await asyncio.sleep(0.01)
+        first = source.asked.count("mine")
+        await asyncio.sleep(0.3)
+        assert (first, source.asked.count("mine")) == (1, 1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+GOOD = Seen({(Metric.BANDWIDTH, PLACES[0]): 1e6})
+
+
+def test_so_many_failed_polls_in_a_row_count_and_one_good_one_ends_them():
+    telemetry = Telemetry()
+    telemetry.take(GOOD, "", 0.0)
+    for at in (5.0, 10.0):
+        telemetry.take(Seen(), "hangs", at)
+        assert not telemetry.failed(at, 3, 5.0)
+    telemetry.take(Seen(), "hangs", 15.0)
+    assert telemetry.failed(15.0, 3, 5.0)
+    telemetry.take(GOOD, "", 20.0)
+    assert not telemetry.failed(20.0, 3, 5.0)
+
+
+def test_a_server_that_never_had_a_sample_has_not_failed_and_one_that_lost_it_has():
+    telemetry = Telemetry()
+    telemetry.take(Seen(), "", 0.0)
+    assert (telemetry.problem, telemetry.failing_since) == ("", None)
+    telemetry.take(GOOD, "", 5.0)
+    telemetry.take(Seen(), "", 10.0)
+    assert telemetry.problem == "Prometheus has no sample of this resource any more"
+    assert telemetry.failed(10.0, 1, 5.0)
+
+
+def test_doubts_are_failures():
+    telemetry = Telemetry()
+    telemetry.take(Seen(GOOD.values, ("load of edge is nan, which cannot be",)), "", 0.0)
+    assert telemetry.failed(0.0, 1, 5.0)
+    assert "nan" in telemetry.problem
