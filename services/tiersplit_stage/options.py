@@ -9,7 +9,8 @@ from typing import Any
 from tiersplit_stage.processors import usable_processors
 
 _LOCAL_DRAIN_WAIT_S, _CLUSTER_DRAIN_WAIT_S = 1.0, 5.0
-_AGE_OF_DRAIN_WAIT = 0.8
+_AGE_OF_DRAIN_WAIT = 0.5
+"""Connections that still come while a cluster takes note of a stop have left too, and a busy machine may be late."""
 
 
 @dataclass(frozen=True, slots=True)

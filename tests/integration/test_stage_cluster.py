@@ -38,7 +38,7 @@ class Pods:
     def start(self, tier, *extra, controller="", cached=True):
         cache = ["--bundle-cache", str(self.cache(tier)), "--registry-plain-http"] if cached else []
         flags = ["--namespace", NAMESPACE, "--instance", f"{tier}-pod", "--node", f"{tier}-node"]
-        flags += ["--health", "127.0.0.1:0", "--route-file", str(self.mount.path), "--drain-wait-s", "1.0"]
+        flags += ["--health", "127.0.0.1:0", "--route-file", str(self.mount.path), "--drain-wait-s", "2.0"]
         stage = StageProcess(
             tier, self.model.bundle, self.folder, controller, *flags, *cache, *extra, head=tier == PAIR[0]
         )

@@ -18,7 +18,7 @@ def test_without_a_namespace_the_defaults_are_those_of_one_machine():
 def test_on_a_cluster_clients_connect_again_before_a_stop_and_threads_fit_the_processors():
     found = parse(CLUSTER)
     assert found.drain_wait_s == 5.0
-    assert 0 < 1.1 * found.connection_age_s < found.drain_wait_s  # gRPC spreads ages by a tenth
+    assert 0 < 1.1 * found.connection_age_s + 2 < found.drain_wait_s  # gRPC spreads ages by a tenth
     assert found.threads == usable_processors()
 
 
