@@ -1,0 +1,144 @@
+"""What the chart's files say of each other and of the code; nothing is rendered here."""
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm" / "tiersplit"
+DEFINITION = "tiersplit.dev_splitdeployments.yaml"
+VALUES = (CHART / "values.yaml").read_text()
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
+SECTIONS = {heading.strip("` ").lower() for heading in re.findall(r"^#+ (.+)$", RUNBOOK, flags=re.MULTILINE)}
+SUFFIXES = re.compile(r"_(total|bucket|count|sum|info)$")
+
+
+def values_of(tree: Any, path: str = "") -> dict[str, Any]:
+    """Every value by its path; a map without keys is a value too."""
+    if not isinstance(tree, dict) or not tree:
+        return {path: tree}
+    return {
+        key: value for name, part in tree.items() for key, value in values_of(part, f"{path}.{name}".strip(".")).items()
+    }
+
+
+def schema_of(path: str) -> dict[str, Any]:
+    found = SCHEMA
+    for name in path.split("."):
+        if "$ref" in found:
+            found = SCHEMA["definitions"][found["$ref"].rpartition("/")[2]]
+        assert name in found["properties"], f"values.schema.json lacks {path}"
+        found = found["properties"][name]
+    return found
+
+
+def leaves() -> list[str]:
+    return [
+        path for path in values_of(yaml.safe_load(VALUES)) if not re.search(r"resources\.|dashboard\.labels\.", path)
+    ]
+
+
+def metrics_of_the_code() -> set[str]:
+    text = "\n".join(path.read_text() for part in ("operator", "services") for path in (ROOT / part).rglob("*.py"))
+    return set(re.findall(r'"(tiersplit_[a-z_]+)"', text))
+
+
+def asked_metrics(text: str) -> set[str]:
+    return {SUFFIXES.sub("", name) for name in re.findall(r"\btiersplit_[a-z_]+\b", text)}
+
+
+def test_the_chart_carries_the_committed_definition():
+    assert (CHART / "files" / DEFINITION).read_text() == (ROOT / "crds" / DEFINITION).read_text(), "run `make crds`"
+
+
+def test_the_chart_has_the_version_of_the_package():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    package = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE)
+    assert package is not None
+    assert chart["appVersion"] == package.group(1)
+
+
+@pytest.mark.parametrize("path", leaves())
+def test_every_value_is_described(path: str):
+    """By a comment that opens with its path, or with that of the map it stands in."""
+    parts = path.split(".")
+    described = [".".join(parts[:length]) for length in (len(parts), len(parts) - 1) if length]
+    assert any(re.search(rf"^ *# {re.escape(name)} -- \S", VALUES, flags=re.MULTILINE) for name in described)
+
+
+@pytest.mark.parametrize("path", leaves())
+def test_every_value_has_a_schema(path: str):
+    assert schema_of(path)
+
+
+def test_every_map_of_the_schema_is_closed_or_a_map_of_texts_or_kubernetes_own():
+    open_maps = [
+        path
+        for path, schema in _maps(SCHEMA)
+        if schema.get("additionalProperties") in {None, True} and "properties" in schema and "if" not in path
+    ]
+    assert [path for path in open_maps if "/allOf" not in path] == []
+
+
+def _maps(schema: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
+    if isinstance(schema, list):
+        return [found for i, part in enumerate(schema) for found in _maps(part, f"{path}/{i}")]
+    if not isinstance(schema, dict):
+        return []
+    own = [(path, schema)] if schema.get("type") == "object" or "properties" in schema else []
+    return own + [found for name, part in schema.items() for found in _maps(part, f"{path}/{name}")]
+
+
+@pytest.mark.parametrize("file", ["files/dashboard.json", "templates/monitoring/rules.yaml"])
+def test_every_metric_that_is_asked_for_exists(file: str):
+    assert asked_metrics((CHART / file).read_text()) - {"tiersplit"} <= {
+        SUFFIXES.sub("", m) for m in metrics_of_the_code()
+    }
+
+
+def test_the_dashboard_has_queries_in_every_panel_and_no_two_panels_of_one_id():
+    dashboard = json.loads((CHART / "files" / "dashboard.json").read_text())
+    panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    assert all(target["expr"] for panel in panels for target in panel["targets"])
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_run_book_has_a_section_for_every_alert():
+    rules = (CHART / "templates" / "monitoring" / "rules.yaml").read_text()
+    alerts = re.findall(r"alert: (\w+)", rules)
+    assert len(alerts) > 5
+    assert {alert.lower() for alert in alerts} <= SECTIONS
+    assert all(f"#{alert.lower()}" in rules for alert in alerts)
+
+
+def test_the_run_book_has_a_section_for_every_reason_of_a_condition():
+    assert {reason.lower() for reason in reasons()} <= SECTIONS
+
+
+def reasons() -> set[str]:
+    """What the operator's code writes as a reason: of marks, and of what keeps pods from running."""
+    room = ROOT / "operator" / "tiersplit_operator"
+    found = set()
+    for file in [room / "conditions.py", *(room / "decide").glob("*.py")]:
+        for call in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)):
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            position = {"Mark": 2, "Problem": 0, "not_ready": 0}.get(name)
+            if position is not None and len(call.args) > position:
+                found |= {node.value for node in ast.walk(call.args[position]) if isinstance(node, ast.Constant)}
+    assert {"Serving", "OutOfMemory", "StagesStarting", "QuotaExceeded"} - {"QuotaExceeded"} <= found
+    return {reason for reason in found if isinstance(reason, str)} | _assigned_reasons(room)
+
+
+def _assigned_reasons(room: Path) -> set[str]:
+    """Reasons that are chosen before the mark is made."""
+    text = (room / "conditions.py").read_text() + (room / "decide" / "problems.py").read_text()
+    return set(re.findall(r'"([A-Z][A-Za-z]+)"(?=, problem| if | else )', text)) | set(
+        re.findall(r'else "([A-Z][A-Za-z]+)"', text)
+    )
