@@ -45,7 +45,7 @@ class PrometheusClient:
         Raises:
             OperationError: no answer in time, too large a one, an error, or no vector.
         """
-        form = {"query": promql, "timeout": f"{timeout_s:.3f}s"}
+        form = {"query": promql, "timeout": f"{timeout_s:.3f}"}
         try:
             # httpx limits each wait, not their sum.
             async with asyncio.timeout(timeout_s):
