@@ -179,7 +179,9 @@ def test_each_tier_pulls_what_it_needs_and_starts_again_with_registry_and_contro
     a, b, c = pods.model.segments
     wait_for(lambda: ready(cloud))
     everything = {d for segment in (a, b, c) for d in (segment.blob, *segment.weights)}
-    assert kept_blobs(pods.cache("edge")) == everything | {pods.model.golden}
+    wait_for(
+        lambda: kept_blobs(pods.cache("edge")) == everything | {pods.model.golden}, 40, "the fallback is pulled too"
+    )
     assert kept_blobs(pods.cache("cloud")) == {d for segment in (b, c) for d in (segment.blob, *segment.weights)}
     registry.end()
     assert [stage.stop() for stage in (edge, cloud)] == [0, 0]
