@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from tiersplit_api.v1alpha1.base import QUANTITY_PATTERN
+from tiersplit_api.v1alpha1.base import OFF, QUANTITY_PATTERN
 from tiersplit_api.v1alpha1.cel import NAME, RULES, Rule
 from tiersplit_api.v1alpha1.status import Status
 from tiersplit_api.v1alpha1.types import GROUP, KIND, VERSION, Spec
@@ -160,6 +160,9 @@ def _item(models: list[type[BaseModel]], schema: Mapping[str, Any], definitions:
 
 
 def _leaf(found: Mapping[str, Any]) -> Schema:
+    if OFF in found.get("enum", ()):
+        # Unquoted in YAML the word is false. A field of either type has none in a structural schema.
+        return {"x-kubernetes-preserve-unknown-fields": True, "enum": [*found["enum"], False]}
     made = _kept(found)
     if made.get("type") == "integer":
         made["format"] = "int64" if made.get("maximum", _LARGEST_INT32) > _LARGEST_INT32 else "int32"

@@ -116,7 +116,6 @@ WRONG: tuple[Wrong, ...] = (
     Wrong("a latency of two minutes", "spec.links.0.latencyMilliseconds", 120000, ("less than or equal to 60000",)),
     Wrong("a result on the moon", "spec.resultTier", "moon", ("resultTier is the name of a tier",)),
     Wrong("raw input to somewhere", "spec.rawInput", "Cloud", ("rawInput", "AnyTier", "FirstTierOnly")),
-    Wrong("exits without data", "spec.earlyExit", {"mode": "Auto"}, ("write model.validation.uri, or mode: Off",)),
     Wrong("an unknown mode", "spec.adaptation", {"mode": "Manual"}, ("Auto", "Recommend", "Paused")),
     Wrong("polling without end", "spec.adaptation", {"pollingPeriodSeconds": 0}, ("pollingPeriodSeconds",)),
     Wrong("a gain without percent", "spec.adaptation", {"minGain": "0.05"}, ("minGain",)),

@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
-from tiersplit_api.v1alpha1.base import ApiModel, LongText, Percent
+from tiersplit_api.v1alpha1.base import ApiModel, LongText, Percent, off_as_word
 
 
 class Minimize(StrEnum):
@@ -80,7 +80,9 @@ class Objective(ApiModel):
 class EarlyExit(ApiModel):
     """Early exits."""
 
-    mode: ExitMode = Field(default=ExitMode.OFF, description="mode is Off, or Auto to add exits where they pay.")
+    mode: Annotated[ExitMode, BeforeValidator(off_as_word)] = Field(
+        default=ExitMode.OFF, description="mode is Off, or Auto to add exits where they pay."
+    )
     max_exits: int = Field(default=3, ge=1, le=8, description="maxExits bounds the number of exits.")
 
 

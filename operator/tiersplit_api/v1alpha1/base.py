@@ -35,6 +35,14 @@ CoreObject = Annotated[
 """A part of a core Kubernetes type, taken over as it stands."""
 
 
+OFF = "Off"
+
+
+def off_as_word(value: object) -> object:
+    """`mode: Off` without quotes is false to most YAML readers, kubectl's among them: it is meant as the word."""
+    return OFF if value is False else value
+
+
 class ApiModel(BaseModel):
     """A frozen object of the API; keys are the camelCase names of its fields."""
 

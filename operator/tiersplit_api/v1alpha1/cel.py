@@ -115,11 +115,5 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             "resultTier is the name of a tier",
             ".resultTier",
         ),
-        Rule(
-            "!has(self.earlyExit) || self.earlyExit.mode != 'Auto' || "
-            "(has(self.model.validation) && has(self.model.validation.uri))",
-            "earlyExit.mode Auto needs validation data: write model.validation.uri, or mode: Off",
-            ".earlyExit",
-        ),
     ),
 }

@@ -1,10 +1,11 @@
 """`spec.tls`: how stages and clients recognise each other."""
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from tiersplit_api.v1alpha1.base import ApiModel, ShortText
+from tiersplit_api.v1alpha1.base import ApiModel, ShortText, off_as_word
 
 
 class TlsMode(StrEnum):
@@ -17,7 +18,7 @@ class TlsMode(StrEnum):
 class Tls(ApiModel):
     """Certificates of the stages, in cert-manager's layout."""
 
-    mode: TlsMode = Field(
+    mode: Annotated[TlsMode, BeforeValidator(off_as_word)] = Field(
         default=TlsMode.MUTUAL,
         description="mode is Mutual (stages check each other, clients check the head), or Off for plain text.",
     )

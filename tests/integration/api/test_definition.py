@@ -38,6 +38,13 @@ def test_a_good_manifest_gets_its_defaults(server):
     assert spec["tls"]["mode"] == "Mutual"
 
 
+def test_an_unquoted_off_is_the_word(server):
+    # kubectl's YAML reads it as false.
+    document = {**GOOD, "spec": {**GOOD["spec"], "earlyExit": {"mode": False}, "tls": {"mode": False}}}
+    resource = resource_from(dry_run(server, document))
+    assert (resource.spec.early_exit.mode, resource.spec.tls.mode) == ("Off", "Off")
+
+
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.title)
 def test_a_wrong_manifest_is_refused_with_what_to_write(server, wrong):
     with pytest.raises(ClusterError) as refused:
