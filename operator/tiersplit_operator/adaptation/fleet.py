@@ -139,7 +139,7 @@ class Fleet:
         now, before = self._clock(), entry.member
         kept = present is not None and present.bundle == reference
         since = present.epoch if present is not None and kept else entry.writer.epoch + 1
-        member = Member(owner, served, _start(made, present, wanted), now, since)
+        member = Member(owner, served, _start(made, present, wanted, before), now, since)
         if before is not None:
             member.follow(before)
             member.since = before.since if kept else since
@@ -281,11 +281,12 @@ async def _present(entry: _Entry, record: RouteRecord | None) -> tuple[pb.Route 
     return found, owned and found is not None and written is None
 
 
-def _start(made: pb.Route, present: pb.Route | None, wanted: Wanted) -> pb.Route:
+def _start(made: pb.Route, present: pb.Route | None, wanted: Wanted, before: Member | None) -> pb.Route:
     """The route to begin with: what is to be served, what serves now, and what heads were told already."""
     if present is None:
         return made
-    route = succeeding(made, present, wanted.crowded)
+    used = before.reports.remembered(before.first_tier) if before is not None else ()
+    route = succeeding(made, present, wanted.crowded, used)
     route.guidance.CopyFrom(present.guidance)
     route.probe_budget_bps = present.probe_budget_bps
     return route

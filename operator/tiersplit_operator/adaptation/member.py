@@ -235,12 +235,14 @@ class Member:
 
     def _guidance(self, selected: str, seen: Outlook, now: float) -> pb.Guidance:
         """What heads are told besides the plan; links and loads again only where they differ by much."""
-        intent, names = self.served.intent, self.names.values()
+        intent, foreign = self.served.intent, foreign_plans(self.route)
+        # Until the next bundle serves, heads choose among those plans of the one before that are still there.
+        allowed = foreign if selected in foreign else self.names.values()
         falls_back = self.blind(now) and intent.policy.first_tier_when_blind
-        held = intent.pinned is not None or falls_back or selected not in names
+        held = intent.pinned is not None or falls_back or not selected
         before = told(intent, self.route.guidance, seen.batch)
         again = seen.observed and now - self.told_at >= RETELL_S and before and drifted(before, seen, RETELL_SHARE)
-        return guidance(intent, seen if before is None or again else before, names, held=held)
+        return guidance(intent, seen if before is None or again else before, allowed, held=held)
 
 
 def _tells_the_same(one: pb.Route, other: pb.Route) -> bool:

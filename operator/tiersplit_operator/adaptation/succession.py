@@ -29,22 +29,24 @@ def foreign_plans(route: pb.Route) -> frozenset[str]:
     return frozenset(plan.digest for plan in route.plans if plan.HasField("model"))
 
 
-def succeeding(new: pb.Route, old: pb.Route, crowded: Collection[str] = ()) -> pb.Route:
+def succeeding(new: pb.Route, old: pb.Route, crowded: Collection[str] = (), used: Collection[str] = ()) -> pb.Route:
     """`new` under names that do not collide with those of `old`, and with it what serves now.
 
-    That is the plan that `old` selects and the one that it falls back to, with their own model, golden request and
-    bundle, where `new` does not have them anyway.
+    That are the plans that heads use, the one that `old` selects and the one that it falls back to, with their own
+    model, golden request and bundle, where `new` does not have them anyway.
 
     Args:
         new: as made from a bundle; its names are digests.
         old: as it stands.
         crowded: tiers without room for two bundles at once: no plan that needs them is kept.
+        used: names of the plans that heads use.
     """
     made = _renamed(new, old)
     own = {plan.digest for plan in made.plans}
-    wanted = [plan for plan in old.plans if plan.digest in {old.selected, old.fallback} - own]
+    serving = {old.selected, old.fallback, *used} | (foreign_plans(old) if old.bundle == new.bundle else set())
+    wanted = [plan for plan in old.plans if plan.digest in serving - own]
     kept = [plan for plan in wanted if _runs_on(plan, _tiers(made)) and not _tiers_of(plan) & set(crowded)]
-    made.plans.extend(_kept(plan, old) for plan in kept)
+    made.plans.extend(_kept(plan, old, costs=_tiers(made) == _tiers(old)) for plan in kept)
     _add_segments(made, old, {item.segment for plan in kept for item in plan.segments})
     present = own | {plan.digest for plan in kept}
     made.selected = old.selected if old.selected in present else ""
@@ -117,11 +119,11 @@ def _runs_on(plan: pb.RoutePlan, tiers: list[str]) -> bool:
     return places == sorted(places)
 
 
-def _kept(plan: pb.RoutePlan, old: pb.Route) -> pb.RoutePlan:
+def _kept(plan: pb.RoutePlan, old: pb.Route, *, costs: bool) -> pb.RoutePlan:
     made = pb.RoutePlan()
     made.CopyFrom(plan)
-    # It is not chosen by what it costs any more; its tiers and links may be others than the route's.
-    del made.costs[:]
+    if not costs:  # they are of other tiers and links than the route's
+        del made.costs[:]
     if not made.HasField("model"):
         made.model.CopyFrom(old.model)
         made.golden_blobs.extend(old.golden_blobs)

@@ -292,7 +292,8 @@ def switching(verified, active=FAST):
 def test_another_bundle_is_switched_to_once_its_best_plan_is_verified_and_the_old_one_goes_when_nobody_uses_it():
     made, names = switching(lambda names: [FAST, EDGE])
     assert made.looks(30) == {FAST}
-    assert made.member.route.guidance.mode == pb.Guidance.MODE_FOLLOW_SELECTED
+    assert made.member.route.guidance.mode == pb.Guidance.MODE_FOLLOW_LINK
+    assert set(made.member.route.guidance.allowed) == {FAST, EDGE}
     made.verified = [FAST, EDGE, names[EDGE]]
     assert made.looks(30) == {FAST}
     assert made.view.switching
@@ -302,7 +303,7 @@ def test_another_bundle_is_switched_to_once_its_best_plan_is_verified_and_the_ol
     found = made.member.look(made.now)
     made.member.settle(found, made.now, WALL)
     assert (made.member.selected, made.member.switching) == (names[FAST], True)
-    assert made.member.route.guidance.mode == pb.Guidance.MODE_FOLLOW_LINK
+    assert set(made.member.route.guidance.allowed) == set(names.values())
     assert made.look() == names[FAST]
     assert not made.member.switching
     assert made.view.selected == FAST

@@ -47,7 +47,12 @@ def test_kept_plans_carry_their_own_model_golden_request_and_bundle():
     kept = {plan.digest: plan for plan in succeeding(new, old).plans}[FAR]
     assert (kept.model, list(kept.golden_blobs)) == (old.model, [digest("golden-a")])
     assert kept.bundle == reference("a")
-    assert not kept.costs
+    assert list(kept.costs) == list(next(plan for plan in old.plans if plan.digest == FAR).costs)
+
+
+def test_whatever_plan_some_head_uses_is_kept():
+    used = plans()[2]
+    assert foreign_plans(succeeding(route("b"), route("a"), (), {used, "", "gone"})) == {EDGE, used, FAR}
 
 
 def test_the_same_contents_keep_their_names_and_nothing_is_kept_twice():
@@ -106,6 +111,7 @@ def test_plans_on_tiers_that_are_no_more_or_in_another_order_are_not_kept(tiers)
     new = pb.Route(deployment="net", bundle=reference("b"), tiers=[pb.TierEndpoints(tier=tier) for tier in tiers])
     made = succeeding(new, old)
     assert (foreign_plans(made), made.selected) == ({EDGE}, "")
+    assert not any(plan.costs for plan in made.plans)
 
 
 def test_what_is_over_leaves_with_its_segments():
