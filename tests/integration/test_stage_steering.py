@@ -62,7 +62,9 @@ class Head:
     def ask(self, seed=0, rows=ROWS):
         return ask(self.fleet.model, self.client, seed, rows)
 
-    def settles_on(self, plan, timeout_s=30.0):
+    def settles_on(self, plan, timeout_s=90.0):
+        """Without traffic over the link its probes, 1% of what it is believed to carry, must tell; they may be rare."""
+
         def answered():
             try:
                 return self.ask() == plan
