@@ -88,7 +88,7 @@ def _write_online_cores(node: Node) -> None:
 
 def _is_held(node: Node) -> bool:
     """Whether the holder has made the namespaces and the mounts, and has become the pause program."""
-    return Path(f"/proc/{processes.inhabitant(node.name)}/exe").resolve() == binary("pause")
+    return Path(f"/proc/{processes.inhabitant(node.name)}/exe").resolve().name == "pause"
 
 
 def _answers(node: Node) -> bool:
@@ -112,16 +112,20 @@ def _kubelet(node: Node, plane: ControlPlane) -> tuple[str, ...]:
 
 
 def _write_files(node: Node, plane: ControlPlane) -> None:
-    certs = node.folder / "certs.d" / REGISTRY
-    certs.mkdir(parents=True, exist_ok=True)
-    (certs / "hosts.toml").write_text(_mirror())
-    (node.folder / "containerd.toml").write_text(_containerd(node))
-    (node.folder / "resolv.conf").write_text(f"nameserver {HOST_ADDRESS}\n")
-    cni = node.folder / "etc/cni/net.d"
-    cni.mkdir(exist_ok=True)
-    (cni / "10-bridge.conflist").write_text(json.dumps(_cni(node), indent=1))
-    (node.folder / "kubelet.json").write_text(json.dumps(_kubelet_configuration(node, plane), indent=1))
-    (node.folder / "kube-proxy.json").write_text(json.dumps(_proxy_configuration(node, plane), indent=1))
+    written = {
+        f"certs.d/{REGISTRY}/hosts.toml": _mirror(),
+        "containerd.toml": _containerd(node),
+        "resolv.conf": f"nameserver {HOST_ADDRESS}\n",
+        "etc/cni/net.d/10-bridge.conflist": json.dumps(_cni(node), indent=1),
+        "kubelet.json": json.dumps(_kubelet_configuration(node, plane), indent=1),
+        "kube-proxy.json": json.dumps(_proxy_configuration(node, plane), indent=1),
+    }
+    for name, content in written.items():
+        path = node.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # kube-proxy ends as soon as its file is written, whatever the content.
+        if not path.exists() or path.read_text() != content:
+            path.write_text(content)
 
 
 def _mirror() -> str:
