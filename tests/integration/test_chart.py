@@ -68,7 +68,6 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         },
         "prometheus": {
             "url": "http://prometheus.monitoring:9090",
-            "allowed": ["https://other.test/prometheus"],
             "bearerTokenSecret": {"name": "prometheus", "key": "token"},
         },
         "networkPolicy": {"metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
@@ -95,7 +94,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("cert-manager without an issuer", {"routes": {"tls": {"mode": "CertManager"}}}, "issuerRef"),
     ("an address without a port", {"routes": {"address": "routes.test"}}, "address"),
     ("a Prometheus without a scheme", {"prometheus": {"url": "prometheus:9090"}}, "url"),
-    ("several addresses in one text", {"prometheus": {"allowed": ["http://a.test,http://b.test"]}}, "allowed"),
+    ("an unknown field of Prometheus", {"prometheus": {"allowed": ["http://a.test"]}}, "allowed"),
     ("a namespace that is none", {"watch": {"namespaces": ["Team A"]}}, "namespaces"),
     ("one namespace twice", {"watch": {"namespaces": ["a", "a"]}}, "namespaces"),
     ("a digest that is none", {"images": {"stage": {"digest": "latest"}}}, "digest"),
