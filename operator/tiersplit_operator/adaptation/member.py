@@ -149,7 +149,7 @@ class Member:
             now: monotonic seconds.
         """
         seen = self.outlook(now)
-        if seen.observed:
+        if seen.observed or not self.reports.heard:  # where no pod has started yet nothing has failed
             self.observed_at = now
         plans = self.candidates(seen, now)
         begins = self.selected not in plans and not (self.fell_back and not self.selected)

@@ -45,9 +45,15 @@ class _Stage:
 
 
 class Reports:
-    """The newest report of every stage of one resource, and the moves that heads made by themselves."""
+    """The newest report of every stage of one resource, and the moves that heads made by themselves.
+
+    Attributes:
+        heard: some stage has ever reported.
+        moves: of heads by themselves, newest first.
+    """
 
     def __init__(self) -> None:
+        self.heard = False
         self._stages: dict[str, _Stage] = {}
         self.moves: deque[Move] = deque(maxlen=MAX_MOVES)
 
@@ -59,6 +65,7 @@ class Reports:
             seen_at: monotonic seconds.
             wall: the time of day, for the history.
         """
+        self.heard = True
         before = self._stages.get(report.instance)
         if before is None and len(self._stages) >= MAX_STAGES:
             return False

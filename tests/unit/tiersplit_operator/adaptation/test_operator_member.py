@@ -217,6 +217,18 @@ def test_a_prometheus_that_fails_often_enough_holds_the_plan_though_heads_report
     assert made.view.fallback == ""
 
 
+def test_pods_that_take_long_to_start_are_no_observations_that_failed():
+    made = Resource()
+    made.reporting = made.seeing = False
+    made.looks(60)
+    assert made.view.fallback == ""
+    made.reporting = True
+    made.look()
+    assert made.view.fallback == ""
+    made.looks(4)
+    assert made.view.fallback == "no head reports its link; the plan stays"
+
+
 def test_looks_that_come_early_are_no_observations_that_failed():
     made = Resource()
     made.seeing = False
