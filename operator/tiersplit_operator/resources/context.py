@@ -6,6 +6,8 @@ from tiersplit_api.v1alpha1.types import GROUP, SplitDeployment
 from tiersplit_operator.facts import Owner
 from tiersplit_operator.settings import OperatorSettings
 
+NAME_LABEL = "app.kubernetes.io/name"
+STAGE, JOB = "tiersplit-stage", "tiersplit-job"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "tiersplit"
 DEPLOYMENT_LABEL = f"{GROUP}/deployment"
@@ -49,13 +51,18 @@ class Context:
 def labels_of(name: str, tier: str = "", step: str = "") -> dict[str, str]:
     """The labels of a child of the resource called `name`."""
     labels = {
-        "app.kubernetes.io/name": "tiersplit-job" if step else "tiersplit-stage",
+        NAME_LABEL: JOB if step else STAGE,
         "app.kubernetes.io/part-of": MANAGER,
         MANAGED_BY: MANAGER,
         "app.kubernetes.io/instance": name,
         DEPLOYMENT_LABEL: name,
     }
     return labels | ({TIER_LABEL: tier} if tier else {}) | ({STEP_LABEL: step} if step else {})
+
+
+def stage_selector(name: str, tier: str) -> dict[str, str]:
+    """Which pods are stages of a tier: its profile Jobs carry the tier's label too, and must get no traffic."""
+    return {NAME_LABEL: STAGE, DEPLOYMENT_LABEL: name, TIER_LABEL: tier}
 
 
 @dataclass(frozen=True, slots=True)

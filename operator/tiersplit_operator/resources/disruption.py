@@ -1,7 +1,7 @@
 """The disruption budget of a tier: one stage at a time may be evicted, a broken one always."""
 
 from tiersplit_api.v1alpha1.tiers import Tier
-from tiersplit_operator.resources.context import DEPLOYMENT_LABEL, TIER_LABEL, Context
+from tiersplit_operator.resources.context import Context, stage_selector
 from tiersplit_operator.resources.names import workload_name
 from tiersplit_operator.resources.pods import Tree, metadata
 
@@ -15,6 +15,6 @@ def disruption_budget(context: Context, tier: Tier) -> Tree:
         "spec": {
             "maxUnavailable": 1,
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
-            "selector": {"matchLabels": {DEPLOYMENT_LABEL: context.name, TIER_LABEL: tier.name}},
+            "selector": {"matchLabels": stage_selector(context.name, tier.name)},
         },
     }

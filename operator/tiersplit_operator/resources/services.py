@@ -1,7 +1,7 @@
 """Services: one that clients use, and a headless one per tier for the tier before it."""
 
 from tiersplit_api.v1alpha1.tiers import ServiceType, Tier, TierPlacement
-from tiersplit_operator.resources.context import DEPLOYMENT_LABEL, TIER_LABEL, Context
+from tiersplit_operator.resources.context import Context, stage_selector
 from tiersplit_operator.resources.names import front_service_name, tier_service_name
 from tiersplit_operator.resources.pods import Tree, metadata
 from tiersplit_operator.resources.ports import ACTIVATIONS, ACTIVATIONS_NAME, INFERENCE, INFERENCE_NAME
@@ -11,7 +11,11 @@ def front_service(context: Context) -> Tree:
     """The Service of the heads; where every node has one, clients reach that of their own node."""
     first = context.resource.spec.tiers[0]
     port = {"name": "grpc", "port": INFERENCE, "targetPort": INFERENCE_NAME, "appProtocol": "grpc", "protocol": "TCP"}
-    spec: Tree = {"type": first.service.type.value, "selector": _selector(context, first), "ports": [port]}
+    spec: Tree = {
+        "type": first.service.type.value,
+        "selector": stage_selector(context.name, first.name),
+        "ports": [port],
+    }
     if first.placement is TierPlacement.EVERY_NODE:
         spec["internalTrafficPolicy"] = "Local"
     labels = context.labels(first.name)
@@ -33,7 +37,11 @@ def tier_service(context: Context, tier: Tier) -> Tree:
         "appProtocol": "grpc",
         "protocol": "TCP",
     }
-    spec: Tree = {"selector": _selector(context, tier), "ports": [port], "publishNotReadyAddresses": True}
+    spec: Tree = {
+        "selector": stage_selector(context.name, tier.name),
+        "ports": [port],
+        "publishNotReadyAddresses": True,
+    }
     first = tier.name == context.resource.spec.tiers[0].name
     if first or tier.service.type is ServiceType.CLUSTER_IP:
         spec |= {"type": "ClusterIP", "clusterIP": "None"}
@@ -42,7 +50,3 @@ def tier_service(context: Context, tier: Tier) -> Tree:
     annotations = {} if first or not tier.service.annotations else {"annotations": dict(tier.service.annotations)}
     about = metadata(context, tier_service_name(context.name, tier.name), context.labels(tier.name), **annotations)
     return {"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": spec}
-
-
-def _selector(context: Context, tier: Tier) -> dict[str, str]:
-    return {DEPLOYMENT_LABEL: context.name, TIER_LABEL: tier.name}

@@ -14,7 +14,9 @@ def test_clients_reach_the_head_of_their_own_node_where_every_node_has_one():
 def test_the_front_service_is_called_like_the_resource_and_selects_heads():
     document = front_service(context())
     assert document["metadata"]["name"] == "digits"
-    assert document["spec"]["selector"] == {"tiersplit.dev/deployment": "digits", "tiersplit.dev/tier": "edge"}
+    selector = document["spec"]["selector"]
+    assert selector.items() <= context().labels("edge").items()
+    assert not selector.items() <= context().labels("edge", "profile").items()
     assert document["spec"]["ports"][0]["appProtocol"] == "grpc"
 
 
