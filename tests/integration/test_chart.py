@@ -224,3 +224,36 @@ def test_kustomize_builds_them_and_the_api_server_takes_the_result(cluster: ApiS
     assert {"Namespace", "CustomResourceDefinition", "Deployment", "ClusterRole"} <= kinds
     assert "Secret" not in kinds, "nobody's key belongs into a repository"
     cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=built)
+
+
+@pytest.mark.parametrize("file", ["argocd/application.yaml", "flux/tiersplit.yaml"])
+def test_the_values_of_gitops_examples_are_taken(cluster: ApiServer, file: str):
+    documents = objects((ROOT / "examples" / file).read_text())
+    specs = [found["spec"] for found in documents if found["kind"] in {"Application", "HelmRelease"}]
+    values = specs[0].get("values") or specs[0]["source"]["helm"]["valuesObject"]
+    cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=template(values))
+
+
+def test_the_example_of_own_images_gives_them_to_the_operator_and_to_what_it_makes(cluster: ApiServer):
+    built = cluster.kubectl("kustomize", str(ROOT / "examples" / "kustomize"))
+    operator = next(
+        found
+        for found in objects(built)
+        if found["metadata"]["name"] == "tiersplit-operator" and found["kind"] == "Deployment"
+    )
+    container = operator["spec"]["template"]["spec"]["containers"][0]
+    given = {entry["name"]: entry.get("value", "") for entry in container["env"]}
+    images = [container["image"], given["TIERSPLIT_STAGE_IMAGE"], given["TIERSPLIT_IMPORT_IMAGE"]]
+    assert all(image.startswith("registry.internal/tiersplit/") for image in images)
+    assert len(given) > 20, "the patch must not replace the other settings"
+
+
+def test_the_example_for_argo_cd_adds_its_health_check_to_argo_cds_own_configuration(cluster: ApiServer):
+    built = objects(cluster.kubectl("kustomize", str(ROOT / "examples" / "argocd")))
+    configuration = next(found for found in built if found["kind"] == "ConfigMap")
+    assert configuration["metadata"]["name"] == "argocd-cm"
+    assert list(configuration["data"]) == ["resource.customizations.health.tiersplit.dev_SplitDeployment"]
+
+
+def test_the_example_of_a_cluster_is_taken(cluster: ApiServer):
+    cluster.kubectl("apply", "--dry-run=server", "-f", str(ROOT / "examples" / "digits" / "cluster.yaml"))
