@@ -7,16 +7,19 @@ from types import SimpleNamespace
 
 import grpc
 import grpc.aio
+import numpy as np
 import pytest
 
 from tests.support.certificates import Authority, write_secret
 from tests.support.stages import MODEL, StageProcess, TinyModel
 from tiersplit_core.errors import OperationError
 from tiersplit_operator import routes
+from tiersplit_operator.adaptation.succession import finished, own_plans, succeeding
 from tiersplit_operator.facts import Key, Pod, RouteRecord
 from tiersplit_operator.resources.workloads import TOKEN_AUDIENCE
 from tiersplit_operator.routes import MAX_REPORT_BYTES, RoutesServer
 from tiersplit_operator.settings import RoutesSettings
+from tiersplit_wire.client import InferenceClient
 from tiersplit_wire.connection import open_channel, trusting
 from tiersplit_wire.v1 import route_pb2 as pb
 from tiersplit_wire.v1 import route_pb2_grpc as rpc
@@ -360,5 +363,68 @@ def test_a_real_stage_follows_the_stream_through_a_change_of_leaders(tmp_path):
         finally:
             assert await asyncio.to_thread(stage.stop) == 0
         await world.until(lambda: world.server.streams == 0, "its stream ends with it")
+
+    run(work)
+
+
+def test_a_model_that_was_trained_again_takes_over_at_a_real_stage_without_a_request_that_fails(tmp_path):
+    models = [TinyModel(tmp_path / "bundle", seed) for seed in (0, 1)]
+    x = np.random.default_rng(7).normal(size=(2, 4)).astype(np.float32)
+    before, after = (model.reference(x)["scores"] for model in models)
+
+    def of(model, epoch, name):
+        made = model.route(epoch, ["000"], "000", {}, tiers=("edge",), fallback="000")
+        made.bundle = f"oci://registry.test/tiny@sha256:{name * 64}"
+        return made
+
+    async def work(world):
+        old = of(models[0], 1, "a")
+        world.publish(old)
+        token = tmp_path / "token"
+        token.write_text("token-0")
+        stage = await asyncio.to_thread(
+            StageProcess, "edge", models[0].bundle, tmp_path, world.address, "--token-file", str(token), head=True
+        )
+
+        def newest():
+            return world.reports[-1][1] if world.reports else pb.StageReport()
+
+        def ask():
+            with InferenceClient(stage.client_address) as client:
+                return client.infer(MODEL, {"image": x}, timeout_s=20).outputs["scores"]
+
+        answers, done = [], asyncio.Event()
+
+        async def load():
+            while not done.is_set():
+                answers.append(await asyncio.to_thread(ask))
+
+        try:
+            await world.until(lambda: newest().active == "000", "the first model serves")
+            asking = asyncio.create_task(load())
+            route = succeeding(of(models[1], 0, "b"), old)
+            name = own_plans(route)["000"]
+            route.epoch = 2
+            world.publish(route)
+            await world.until(lambda: name in newest().selectable, "the second model is verified")
+            assert newest().active == "000"
+            route.selected, route.epoch = name, 3
+            world.publish(route)
+            await world.until(lambda: newest().active == name, "the second model serves")
+            over = finished(route, name)
+            over.epoch = 4
+            world.publish(over)
+            seen = len(answers)
+            await world.until(lambda: newest().epoch == 4 and len(answers) > seen + 5, "the first model left")
+            done.set()
+            await asking
+        finally:
+            done.set()
+            assert await asyncio.to_thread(stage.stop) == 0
+        first = [np.allclose(answer, before, rtol=1e-4, atol=1e-5) for answer in answers]
+        second = [np.allclose(answer, after, rtol=1e-4, atol=1e-5) for answer in answers]
+        assert [one or other for one, other in zip(first, second, strict=True)] == [True] * len(answers)
+        assert first == sorted(first, reverse=True)
+        assert (first[0], second[-1]) == (True, True)
 
     run(work)
