@@ -1,105 +1,27 @@
-"""The route stream over real connections: who is let in, how soon a route arrives, and a real stage that dials it."""
+"""The route stream over real connections: who is let in, how soon a route arrives, and what is refused."""
 
 import asyncio
 import contextlib
 import time
-from types import SimpleNamespace
 
 import grpc
 import grpc.aio
-import numpy as np
 import pytest
 
 from tests.support.certificates import Authority, write_secret
-from tests.support.stages import MODEL, StageProcess, TinyModel
-from tiersplit_core.errors import OperationError
+from tests.support.route_server import KEY, serve_routes
+from tests.support.stages import MODEL
 from tiersplit_operator import routes
-from tiersplit_operator.adaptation.succession import finished, own_plans, succeeding
 from tiersplit_operator.facts import Key, Pod, RouteRecord
 from tiersplit_operator.resources.workloads import TOKEN_AUDIENCE
-from tiersplit_operator.routes import MAX_REPORT_BYTES, RoutesServer
+from tiersplit_operator.routes import MAX_REPORT_BYTES
 from tiersplit_operator.settings import RoutesSettings
-from tiersplit_wire.client import InferenceClient
 from tiersplit_wire.connection import open_channel, trusting
 from tiersplit_wire.v1 import route_pb2 as pb
 from tiersplit_wire.v1 import route_pb2_grpc as rpc
 
-KEY = Key("shop", MODEL)
 CODE = grpc.StatusCode
 UNAUTHENTICATED, UNAVAILABLE, DENIED = CODE.UNAUTHENTICATED, CODE.UNAVAILABLE, CODE.PERMISSION_DENIED
-
-
-class World:
-    """A server with what it asks: tokens, routes and pods in memory."""
-
-    def __init__(self):
-        self.tokens = {f"token-{i}": SimpleNamespace(namespace="shop", pod_uid=f"uid-{i}") for i in range(200)}
-        self.tokens["token-far"] = SimpleNamespace(namespace="far", pod_uid="uid-0")
-        self.known = tuple(Pod(f"pod-{i}", uid=f"uid-{i}", tier="edge") for i in range(200))
-        self.routes, self.reports, self.leads, self.reviews, self.down = {}, [], True, [], False
-        self.server, self.address = None, ""
-
-    async def review_token(self, token, audience):
-        self.reviews.append(audience)
-        if self.down:
-            raise OperationError("the API server is away")
-        return self.tokens.get(token)
-
-    def route(self, key):
-        return self.routes.get(key)
-
-    def pods(self, key):
-        return self.known if key == KEY else ()
-
-    def publish(self, route, key=KEY):
-        payload = route.SerializeToString()
-        self.routes[key] = RouteRecord(str(route.epoch), "r", "u", route.epoch, "", route.selected, payload)
-        self.server.changed(key)
-
-    @contextlib.asynccontextmanager
-    async def watch(self, token="token-0", deployment=MODEL, tier="edge", credentials=None, **report):
-        """A pod's stream; its first report is sent."""
-        metadata = (("authorization", f"Bearer {token}"),) if token else ()
-        async with open_channel(self.address, credentials) as channel:
-            call = rpc.RoutesStub(channel).Watch(metadata=metadata, timeout=60)
-            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
-                await call.write(pb.StageReport(deployment=deployment, tier=tier, **report))
-            yield call
-            call.cancel()
-
-    async def refusal(self, **asked):
-        """With which status, and why, a pod is sent away."""
-        async with self.watch(**asked) as call:
-            with pytest.raises(grpc.aio.AioRpcError) as refused:
-                assert await call.read() is not grpc.aio.EOF
-                await call.read()
-        return refused.value.code(), refused.value.details()
-
-    async def until(self, condition, what):
-        end = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < end, what
-            await asyncio.sleep(0.005)
-
-
-def run(work, settings=None, **changes):
-    """Run `work` with a server."""
-
-    async def main():
-        world = World()
-        world.__dict__.update(changes)
-        chosen = settings or RoutesSettings(listen="127.0.0.1:0")
-        world.server = RoutesServer(
-            chosen, world, world, lambda key, report: world.reports.append((key, report)), lambda: world.leads
-        )
-        world.address = await world.server.start()
-        try:
-            async with asyncio.timeout(100):
-                await work(world)
-        finally:
-            await world.server.stop(0)
-
-    asyncio.run(main())
 
 
 def route(epoch, selected="p"):
@@ -122,7 +44,7 @@ def test_a_pod_gets_the_route_that_is_and_every_later_one_and_its_reports_are_he
         ]
         await world.until(lambda: world.server.streams == 0, "the stream ends with the pod")
 
-    run(work)
+    serve_routes(work)
 
 
 def test_a_pod_that_comes_before_the_route_waits_for_it():
@@ -132,7 +54,7 @@ def test_a_pod_that_comes_before_the_route_waits_for_it():
             world.publish(route(1))
             assert (await call.read()).epoch == 1
 
-    run(work)
+    serve_routes(work)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +77,7 @@ def test_who_cannot_prove_to_be_a_pod_of_that_tier_is_told_nothing(asked, code, 
         assert words in said
         assert world.reports == []
 
-    run(work)
+    serve_routes(work)
 
 
 def test_tokens_are_reviewed_for_this_audience_and_not_at_every_dial():
@@ -167,7 +89,7 @@ def test_tokens_are_reviewed_for_this_audience_and_not_at_every_dial():
             await world.refusal(token="unknown")
         assert world.reviews == [TOKEN_AUDIENCE, TOKEN_AUDIENCE]
 
-    run(work)
+    serve_routes(work)
 
 
 def test_while_tokens_cannot_be_reviewed_pods_are_asked_to_come_again():
@@ -179,7 +101,7 @@ def test_while_tokens_cannot_be_reviewed_pods_are_asked_to_come_again():
         async with world.watch() as call:
             assert (await call.read()).epoch == 1
 
-    run(work)
+    serve_routes(work)
 
 
 def test_a_pod_of_a_job_is_no_stage():
@@ -187,7 +109,7 @@ def test_a_pod_of_a_job_is_no_stage():
         world.known = (Pod("pod-0", uid="uid-0", tier="edge", job="net-profile-edge"),)
         assert (await world.refusal())[0] is DENIED
 
-    run(work)
+    serve_routes(work)
 
 
 def test_who_says_nothing_is_not_waited_for(monkeypatch):
@@ -201,7 +123,7 @@ def test_who_says_nothing_is_not_waited_for(monkeypatch):
         assert refused.value.code() is CODE.DEADLINE_EXCEEDED
         await world.until(lambda: world.server.streams == 0, "the stream is over")
 
-    run(work)
+    serve_routes(work)
 
 
 def test_a_replica_that_does_not_lead_tells_the_route_and_sends_the_pod_on():
@@ -214,7 +136,7 @@ def test_a_replica_that_does_not_lead_tells_the_route_and_sends_the_pod_on():
                 await call.read()
         assert ended.value.code() is UNAVAILABLE
 
-    run(work)
+    serve_routes(work)
 
 
 def test_a_pod_that_speaks_for_others_is_sent_away():
@@ -229,7 +151,7 @@ def test_a_pod_that_speaks_for_others_is_sent_away():
             assert ended.value.code() is DENIED
         assert {report.tier for _, report in world.reports} == {"edge"}
 
-    run(work)
+    serve_routes(work)
 
 
 def test_reports_are_bounded():
@@ -242,7 +164,7 @@ def test_reports_are_bounded():
         async with world.watch(problem="x" * (MAX_REPORT_BYTES // 2)) as call:
             await call.read()
 
-    run(work)
+    serve_routes(work)
 
 
 def test_the_number_of_streams_is_bounded(monkeypatch):
@@ -254,7 +176,7 @@ def test_the_number_of_streams_is_bounded(monkeypatch):
             await call.read()
             assert (await world.refusal(token="token-1"))[0] is CODE.RESOURCE_EXHAUSTED
 
-    run(work)
+    serve_routes(work)
 
 
 def test_a_damaged_route_reaches_nobody_and_ends_nothing():
@@ -268,7 +190,7 @@ def test_a_damaged_route_reaches_nobody_and_ends_nothing():
             world.publish(route(3))
             assert (await call.read()).epoch == 3
 
-    run(work)
+    serve_routes(work)
 
 
 def test_a_pod_that_ends_its_side_ends_the_stream_in_order():
@@ -280,7 +202,7 @@ def test_a_pod_that_ends_its_side_ends_the_stream_in_order():
             assert await call.read() is grpc.aio.EOF
             assert await call.code() is CODE.OK
 
-    run(work)
+    serve_routes(work)
 
 
 def test_every_pod_gets_the_newest_route_soon_though_thousands_come_in_a_burst():
@@ -308,7 +230,7 @@ def test_every_pod_gets_the_newest_route_soon_though_thousands_come_in_a_burst()
                 took.append(time.perf_counter() - began)
             assert sorted(took)[len(took) // 2] < 0.05
 
-    run(work)
+    serve_routes(work)
 
 
 def test_a_stream_that_is_slow_to_take_one_route_does_not_miss_the_next():
@@ -322,7 +244,7 @@ def test_a_stream_that_is_slow_to_take_one_route_does_not_miss_the_next():
             assert (await quick.read()).epoch == 2
             assert [(await slow.read()).epoch for _ in range(2)] == [1, 2]
 
-    run(work)
+    serve_routes(work)
 
 
 def test_pods_trust_the_server_by_its_authority(tmp_path):
@@ -335,96 +257,4 @@ def test_pods_trust_the_server_by_its_authority(tmp_path):
             assert (await call.read()).epoch == 1
         assert (await world.refusal(credentials=trusting(foreign.pem)))[0] is UNAVAILABLE
 
-    run(work, RoutesSettings(listen="127.0.0.1:0", tls_dir=str(folder)))
-
-
-def test_a_real_stage_follows_the_stream_through_a_change_of_leaders(tmp_path):
-    token = tmp_path / "token"
-    token.write_text("token-0\n")
-    model = TinyModel(tmp_path / "bundle")
-
-    async def work(world):
-        world.publish(model.route(3, ["000"], "000", {}, tiers=("edge",), fallback="000"))
-        flags = ["--token-file", str(token), "--namespace", "shop", "--instance", "pod-0", "--node", "node-0"]
-        stage = await asyncio.to_thread(StageProcess, "edge", model.bundle, tmp_path, world.address, *flags, head=True)
-        try:
-
-            def newest():
-                return world.reports[-1][1] if world.reports else pb.StageReport()
-
-            await world.until(lambda: newest().active == "000", "the first route serves")
-            assert (newest().epoch, newest().node, list(newest().selectable)) == (3, "node-0", ["000"])
-            world.leads = False
-            world.publish(model.route(4, ["000"], "000", {}, tiers=("edge",), fallback="000"))
-            await world.until(lambda: newest().epoch == 4, "the route of a replica that does not lead counts")
-            world.leads = True
-            world.publish(model.route(5, ["000"], "000", {}, tiers=("edge",)))
-            await world.until(lambda: newest().epoch == 5, "it dialled again")
-        finally:
-            assert await asyncio.to_thread(stage.stop) == 0
-        await world.until(lambda: world.server.streams == 0, "its stream ends with it")
-
-    run(work)
-
-
-def test_a_model_that_was_trained_again_takes_over_at_a_real_stage_without_a_request_that_fails(tmp_path):
-    models = [TinyModel(tmp_path / "bundle", seed) for seed in (0, 1)]
-    x = np.random.default_rng(7).normal(size=(2, 4)).astype(np.float32)
-    before, after = (model.reference(x)["scores"] for model in models)
-
-    def of(model, epoch, name):
-        made = model.route(epoch, ["000"], "000", {}, tiers=("edge",), fallback="000")
-        made.bundle = f"oci://registry.test/tiny@sha256:{name * 64}"
-        return made
-
-    async def work(world):
-        old = of(models[0], 1, "a")
-        world.publish(old)
-        token = tmp_path / "token"
-        token.write_text("token-0")
-        stage = await asyncio.to_thread(
-            StageProcess, "edge", models[0].bundle, tmp_path, world.address, "--token-file", str(token), head=True
-        )
-
-        def newest():
-            return world.reports[-1][1] if world.reports else pb.StageReport()
-
-        def ask():
-            with InferenceClient(stage.client_address) as client:
-                return client.infer(MODEL, {"image": x}, timeout_s=20).outputs["scores"]
-
-        answers, done = [], asyncio.Event()
-
-        async def load():
-            while not done.is_set():
-                answers.append(await asyncio.to_thread(ask))
-
-        try:
-            await world.until(lambda: newest().active == "000", "the first model serves")
-            asking = asyncio.create_task(load())
-            route = succeeding(of(models[1], 0, "b"), old)
-            name = own_plans(route)["000"]
-            route.epoch = 2
-            world.publish(route)
-            await world.until(lambda: name in newest().selectable, "the second model is verified")
-            assert newest().active == "000"
-            route.selected, route.epoch = name, 3
-            world.publish(route)
-            await world.until(lambda: newest().active == name, "the second model serves")
-            over = finished(route, name)
-            over.epoch = 4
-            world.publish(over)
-            seen = len(answers)
-            await world.until(lambda: newest().epoch == 4 and len(answers) > seen + 5, "the first model left")
-            done.set()
-            await asking
-        finally:
-            done.set()
-            assert await asyncio.to_thread(stage.stop) == 0
-        first = [np.allclose(answer, before, rtol=1e-4, atol=1e-5) for answer in answers]
-        second = [np.allclose(answer, after, rtol=1e-4, atol=1e-5) for answer in answers]
-        assert [one or other for one, other in zip(first, second, strict=True)] == [True] * len(answers)
-        assert first == sorted(first, reverse=True)
-        assert (first[0], second[-1]) == (True, True)
-
-    run(work)
+    serve_routes(work, RoutesSettings(listen="127.0.0.1:0", tls_dir=str(folder)))
