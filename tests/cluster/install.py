@@ -69,7 +69,9 @@ def install(values: Mapping[str, Any] | None = None) -> str:
     """
     wanted = cluster_values(build(), registry_image()) if values is None else values
     arguments = ["upgrade", "--install", RELEASE, str(CHART), f"--namespace={NAMESPACE}", "--create-namespace"]
-    return helm(*arguments, "--wait", f"--timeout={READY}", values=wanted, kubeconfig=kubeconfig())
+    # A definition that a test applied before becomes the chart's.
+    arguments += ["--take-ownership", "--wait", f"--timeout={READY}"]
+    return helm(*arguments, values=wanted, kubeconfig=kubeconfig())
 
 
 def main() -> int:
