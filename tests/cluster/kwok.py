@@ -5,7 +5,8 @@ from typing import Any
 
 from tests.cluster import processes
 from tests.cluster.kubectl import apply, kubectl
-from tests.cluster.layout import ClusterError, kubeconfig, uses_existing_cluster
+from tests.cluster.layout import ClusterError, kubeconfig, state, uses_existing_cluster
+from tests.cluster.network import run
 from tests.cluster.processes import Program, ensure
 from tests.cluster.programs import binary
 
@@ -13,6 +14,10 @@ LABEL = "tiersplit.dev/fake"
 PROGRAM = "kwok"
 READY_TIMEOUT_S = 120
 NAME_PREFIX = "fake-"
+POD_RANGE = "10.245.0.0/16"
+NODE_ADDRESS = "192.0.2.1"
+"""Of documentation's range: nothing answers there."""
+LEASE_S = 20
 
 
 def scale(count: int, pool: str | None = None) -> None:
@@ -38,8 +43,18 @@ def scale(count: int, pool: str | None = None) -> None:
 
 
 def _program() -> Program:
-    selector = f"--manage-nodes-with-label-selector={LABEL}=true"
-    return Program(PROGRAM, (str(binary("kwok")), f"--kubeconfig={kubeconfig()}", selector, "--cidr=10.245.0.0/16"))
+    stages = state() / "kwok-stages.yaml"
+    stages.write_text(run(str(binary("kwok-stages"))))
+    flags = (
+        f"--kubeconfig={kubeconfig()}",
+        f"--config={stages}",
+        f"--manage-nodes-with-label-selector={LABEL}=true",
+        f"--cidr={POD_RANGE}",
+        f"--node-ip={NODE_ADDRESS}",
+        f"--node-lease-duration-seconds={LEASE_S}",
+        "-v=WARN",
+    )
+    return Program(PROGRAM, (str(binary("kwok")), *flags))
 
 
 def _remove_above(count: int) -> None:

@@ -43,6 +43,7 @@ TOOLS_BY_NAME = {
     "coredns": Tool("coredns", "github.com/coredns/coredns"),
     "helm": Tool("helm", "helm.sh/helm/v4/cmd/helm"),
     "kwok": Tool("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    "kwok-stages": Tool("kwok", "."),
     "gofakes3": Tool("gofakes3", "github.com/johannesboyne/gofakes3/cmd/gofakes3"),
     # Debian's Prometheus discovers no pods; this one discovers nothing else.
     "prometheus": Tool(
