@@ -86,7 +86,7 @@ def working(text: str) -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
-def progress() -> "AbstractContextManager[Progress]":
+def progress() -> AbstractContextManager["Progress"]:
     """A progress bar on stderr; silent where that is no terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 

@@ -1,5 +1,7 @@
 """Remote files: https (fsspec) and s3 (obstore), each as a stream that begins where it is asked to."""
 
+from __future__ import annotations
+
 import configparser
 import os
 import re
@@ -161,7 +163,7 @@ def _s3(uri: str, field: str, stall_s: float) -> Opener:
     return open_at
 
 
-def _bucket(name: str, stall_s: float) -> "ObjectStore":
+def _bucket(name: str, stall_s: float) -> ObjectStore:
     plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
     timeouts = {"connect_timeout": timedelta(seconds=_CONNECT_S), "timeout": timedelta(seconds=max(stall_s, 1.0))}
     options: dict[str, Any] = {
@@ -176,7 +178,7 @@ def _bucket(name: str, stall_s: float) -> "ObjectStore":
 class _Parts:
     """Reads one version of an object in parts, each a request of its own with its own time."""
 
-    def __init__(self, store: "ObjectStore", key: str, about: "ObjectMeta", start: int) -> None:
+    def __init__(self, store: ObjectStore, key: str, about: ObjectMeta, start: int) -> None:
         self._store, self._key, self._about, self._at = store, key, about, start
 
     def read(self, _: int) -> bytes:
