@@ -6,7 +6,6 @@ import configparser
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +22,8 @@ from tiersplit_core.errors import ManifestError, OperationError
 from tiersplit_import.fetch import BrokenTransferError, Opener, Stream, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from obstore import GetOptions, ObjectMeta
     from obstore.store import ObjectStore
 
