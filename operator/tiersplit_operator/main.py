@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import kopf
 import prometheus_client
-
 from tiersplit_bundle.access import registry_access
 from tiersplit_core.errors import InputError, TiersplitError
 from tiersplit_operator import metrics
@@ -153,6 +152,8 @@ class Parts:
         """Run kopf until it is told to end; its own `run_tasks` would cancel our tasks too in the end."""
         tasks = await kopf.spawn_tasks(
             registry=self.handlers.registry,
+            # kopf would ask who the user is, and in a container the user has a number and no name.
+            identity=self.settings.lease.identity,  # type: ignore[arg-type]
             standalone=True,
             liveness_endpoint=f"http://0.0.0.0:{self.settings.probe_port}/healthz",
             **watched(self.settings),
