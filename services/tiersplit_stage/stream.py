@@ -210,9 +210,10 @@ class Stream:
 
     def _look_again(self) -> None:
         """What the link was before it stood still says little about what it is now."""
-        self._send_probe(ProbeBudget.TINY_BYTES)
-        if self._lends(_OPENING_PADDING[-1]):
-            self._send_probe(_OPENING_PADDING[-1])
+        # The large one first: as the next transmission after a change it is believed without a second witness.
+        for padding in reversed(_OPENING_PADDING):
+            if padding == ProbeBudget.TINY_BYTES or self._lends(padding):
+                self._send_probe(padding)
 
     def _confirm(self) -> None:
         """Ask for a second witness of a surprise at once; what is under way already is one."""
@@ -245,6 +246,7 @@ class Stream:
         now = time.monotonic()
         self._overdue = None
         self.meter.lost(now)
+        self._budget = ProbeBudget()  # debts from before an outage do not hinder measuring the link after it
         self._changed()
         if self._stuck_since is not None and now - self._stuck_since > _STUCK_S and self._call is not None:
             self._call.cancel()  # a connection that never moves again is better replaced

@@ -32,6 +32,11 @@ def current_layers(run: LocalRun) -> dict[str, int]:
     return next((plan["layers"] for plan in status["plans"] if plan["current"]), {})
 
 
+def fell_back_to_the_edge(run: LocalRun) -> bool:
+    """Of two links that die together one may be noticed first: the plan in between is no end yet."""
+    return run.status()["state"] == "Fallback" and current_layers(run) == {"edge": 10, "mdc": 0, "cloud": 0}
+
+
 def settle(run: LocalRun) -> None:
     """Bring links and pins back to what the manifest says, and wait until all plans can be chosen again."""
     run.ask(pin=None)
@@ -126,8 +131,7 @@ def test_a_dead_link_falls_back_to_the_edge_and_returns_without_losing_a_request
     with Load(run) as load:
         load.more(5)
         run.ask(link={"from": "edge", "to": "cloud", "bandwidth": "0"})
-        wait_for(lambda: run.status()["state"] == "Fallback", 30, "fallback")
-        assert current_layers(run) == {"edge": 10, "mdc": 0, "cloud": 0}
+        wait_for(lambda: fell_back_to_the_edge(run), 30, "fallback")
         load.more(3)
         run.ask(link={"from": "edge", "to": "cloud", "bandwidth": "100M"})
         wait_for(lambda: current_layers(run).get("cloud"), 60, "return")

@@ -1,51 +1,20 @@
-"""What a stream asks of its link when a transmission surprises, or when the link moves again."""
+"""What a stream asks of its link when a transmission surprises, or when the link moves again; in virtual time."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
-from tiersplit_stage import meter, stream
-from tiersplit_wire.connection import make_server
+from tests.support.far_stage import FarStage
+from tests.support.virtual_time import run_virtually
+from tiersplit_stage import stream
 from tiersplit_wire.v1 import activation_pb2 as pb
-from tiersplit_wire.v1 import activation_pb2_grpc as rpc
 
 PAYLOAD = os.urandom(4000)
-
-
-class Slow(rpc.ActivationsServicer):
-    """Reads frames one after the other, as slowly as it is told; receipts and answers them."""
-
-    def __init__(self) -> None:
-        self.seconds_per_byte = 5e-6
-        self.moves = asyncio.Event()
-        self.moves.set()
-        self.probes: list[int] = []
-
-    async def Exchange(  # noqa: N802 - the name in the protocol
-        self, request_iterator: AsyncIterator[pb.UpstreamFrame], context: Any
-    ) -> AsyncIterator[pb.DownstreamFrame]:
-        await context.send_initial_metadata(())
-        async for frame in request_iterator:
-            if frame.WhichOneof("kind") == "cancel":
-                continue
-            await asyncio.sleep(0.01 + frame.ByteSize() * self.seconds_per_byte)
-            await self.moves.wait()
-            if frame.WhichOneof("kind") == "probe":
-                self.probes.append(len(frame.probe.padding))
-                yield pb.DownstreamFrame(receipt=pb.Receipt(request_id=frame.probe.request_id))
-            else:
-                yield pb.DownstreamFrame(receipt=pb.Receipt(request_id=frame.activations.request_id))
-                yield pb.DownstreamFrame(result=pb.Result(request_id=frame.activations.request_id))
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not true():
-            await asyncio.sleep(0.01)
+BANDWIDTH_BPS, LATENCY_S = 1.6e6, 0.005
+CROSSING_S = 2 * LATENCY_S + 8 * len(PAYLOAD) / BANDWIDTH_BPS
 
 
 async def ask(made: stream.Stream) -> None:
@@ -56,53 +25,72 @@ async def ask(made: stream.Stream) -> None:
 
 
 @asynccontextmanager
-async def connected(noticed: list[bool]) -> AsyncIterator[tuple[stream.Stream, Slow]]:
+async def connected(noticed: list[bool]) -> AsyncIterator[tuple[stream.Stream, FarStage]]:
     """A stream that has opened and knows its link; `noticed` grows by whether it was in doubt when it said so."""
-    server, slow = make_server(), Slow()
-    rpc.add_ActivationsServicer_to_server(slow, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    made = stream.Stream(f"127.0.0.1:{port}", lambda: noticed.append(made.meter.in_doubt), lambda: 10**7)
+    far = FarStage(BANDWIDTH_BPS, LATENCY_S)
+    made = stream.Stream("far", lambda: noticed.append(made.meter.in_doubt), lambda: 10**7, far.channel)
     try:
-        await until(lambda: len(slow.probes) == 2 and not made.meter.outstanding)
+        await asyncio.sleep(0.2)
+        assert made.usable
         for _ in range(8):
             await ask(made)
-        await until(lambda: not made.meter.outstanding and not made.meter.in_doubt)
-        slow.probes.clear()
+        assert not made.meter.in_doubt
+        far.probes.clear()
         noticed.clear()
-        yield made, slow
+        yield made, far
     finally:
         await made.close()
-        await server.stop(0)
 
 
-def test_a_surprise_is_confirmed_by_a_probe_at_once_and_both_are_told() -> None:
+def test_a_surprise_is_confirmed_by_a_probe_at_once_and_both_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> tuple[list[int], list[bool], float]:
         noticed: list[bool] = []
-        async with connected(noticed) as (made, slow):
-            slow.seconds_per_byte *= 10
+        async with connected(noticed) as (made, far):
+            far.bandwidth_bps /= 5
             await ask(made)
-            await until(lambda: len(noticed) >= 2 and not made.meter.in_doubt)
-            return slow.probes, noticed, made.meter.bandwidth_bps or 0.0
+            assert noticed == [True]
+            await asyncio.sleep(6 * CROSSING_S)
+            return far.probes, list(noticed), made.meter.bandwidth_bps or 0.0
 
-    probes, noticed, bandwidth_bps = asyncio.run(scenario())
-    assert len(probes) >= 1
-    assert probes[0] == pytest.approx(len(PAYLOAD), rel=0.05)
-    assert (noticed[0], noticed[-1]) == (True, False)
-    assert bandwidth_bps < 8 / 5e-6 / 2
+    probes, noticed, bandwidth_bps = run_virtually(scenario(), [stream], monkeypatch)
+    assert probes == [pytest.approx(len(PAYLOAD), rel=0.05)]
+    assert noticed == [True, False]
+    assert bandwidth_bps == pytest.approx(BANDWIDTH_BPS / 5, rel=0.1)
 
 
-def test_a_link_that_moves_again_is_measured_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meter, "_PATIENCE_S", 0.2)
-
-    async def scenario() -> list[int]:
-        async with connected([]) as (made, slow):
-            slow.moves.clear()
+def test_a_link_that_moves_again_is_measured_at_once_and_known_by_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> tuple[list[int], float]:
+        async with connected([]) as (made, far):
+            far.up.clear()
             with pytest.raises(stream.LostError):
                 await ask(made)
-            slow.moves.set()
-            await until(lambda: len(slow.probes) >= 2)
+            assert not made.usable
+            await asyncio.sleep(1.0)
+            far.up.set()
+            await asyncio.sleep(0.2)
             assert made.usable
-            return slow.probes
+            return far.probes, made.meter.bandwidth_bps or 0.0
 
-    assert asyncio.run(scenario())[:2] == [64, 16384]
+    probes, bandwidth_bps = run_virtually(scenario(), [stream], monkeypatch)
+    assert probes == [16384, 64]
+    assert bandwidth_bps == pytest.approx(BANDWIDTH_BPS, rel=0.1)
+
+
+def test_debts_of_probing_from_before_an_outage_do_not_keep_the_link_from_being_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> list[int]:
+        async with connected([]) as (made, far):
+            far.bandwidth_bps /= 5
+            await ask(made)
+            await asyncio.sleep(6 * CROSSING_S)
+            far.up.clear()
+            with pytest.raises(stream.LostError):
+                await ask(made)
+            await asyncio.sleep(1.0)
+            far.probes.clear()
+            far.up.set()
+            await asyncio.sleep(0.6)
+            return far.probes
+
+    assert run_virtually(scenario(), [stream], monkeypatch) == [16384, 64]
