@@ -84,6 +84,11 @@ class Meter:
         return replace(seen, size_bytes=size, seconds=min(seen.seconds, waited_s))
 
     @property
+    def given_up(self) -> bool:
+        """The oldest transmission was reported as lost, and nothing has been received since."""
+        return self._waited_s is not None
+
+    @property
     def in_doubt(self) -> bool:
         """The last transmissions were surprising, and nothing has yet shown whether the link has changed."""
         return self._estimator is not None and self._estimator.held is not None

@@ -195,24 +195,26 @@ class Stream:
 
     def _receipt(self, request_id: bytes) -> None:
         self._last_activity = time.monotonic()
-        doubted = self.meter.in_doubt
+        doubted, given_up = self.meter.in_doubt, self.meter.given_up
         if self.meter.received(request_id, self._last_activity) is None:
             return
         self._stuck_since = None
         if self.suspect:
             self.suspect = False
-            self._look_again()
+            self._look_again(outage=given_up)
             self._changed()
         elif doubted or self.meter.in_doubt:
             self._confirm()
             self._changed()
         self._watch()
 
-    def _look_again(self) -> None:
-        """What the link was before it stood still says little about what it is now."""
+    def _look_again(self, *, outage: bool) -> None:
+        """What the link was before it stood still says little about what it is now; after an outage, nothing."""
+        if outage:
+            self._budget = ProbeBudget()
         # The large one first: as the next transmission after a change it is believed without a second witness.
         for padding in reversed(_OPENING_PADDING):
-            if padding == ProbeBudget.TINY_BYTES or self._lends(padding):
+            if outage or padding == ProbeBudget.TINY_BYTES or self._lends(padding):
                 self._send_probe(padding)
 
     def _confirm(self) -> None:
@@ -246,7 +248,6 @@ class Stream:
         now = time.monotonic()
         self._overdue = None
         self.meter.lost(now)
-        self._budget = ProbeBudget()  # debts from before an outage do not hinder measuring the link after it
         self._changed()
         if self._stuck_since is not None and now - self._stuck_since > _STUCK_S and self._call is not None:
             self._call.cancel()  # a connection that never moves again is better replaced

@@ -89,11 +89,11 @@ def transfer(relay: RelayProcess, size: int) -> float:
 
 
 def fastest(measure: Callable[[], float], expected_s: float, within: float) -> float:
-    """The least of at most five measurements: a busy machine delays but never hastens, so it shows the link itself."""
-    seen: list[float] = []
-    while len(seen) < 5 and not (seen and min(seen) <= (1 + within) * expected_s):
-        seen.append(measure())
-    return min(seen)
+    """The least of the measurements: a busy machine delays but never hastens, so it shows the link itself."""
+    end, least = time.monotonic() + TIMEOUT_S, measure()
+    while least > (1 + within) * expected_s and time.monotonic() < end:
+        least = min(least, measure())
+    return least
 
 
 @pytest.mark.parametrize(("bandwidth_bps", "size"), [(40e6, 5_000_000), (0.5e6, 31_250), (200e6, 5_000_000)])
@@ -101,7 +101,8 @@ def test_bytes_take_as_long_as_the_bandwidth_says(bandwidth_bps: float, size: in
     expected = 8 * size / bandwidth_bps
     with running("--bandwidth-bps", str(bandwidth_bps)) as (sink, relay):
         assert fastest(lambda: transfer(relay, size), expected, 0.05) == pytest.approx(expected, rel=0.05)
-        assert sink.received in {size * count for count in range(1, 6)}
+        assert sink.received > 0
+        assert sink.received % size == 0
 
 
 def test_latency_delays_both_ways() -> None:

@@ -94,3 +94,25 @@ def test_debts_of_probing_from_before_an_outage_do_not_keep_the_link_from_being_
             return far.probes
 
     assert run_virtually(scenario(), [stream], monkeypatch) == [16384, 64]
+
+
+def test_a_link_that_begins_slowly_after_an_outage_is_measured_again_within_half_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> list[float]:
+        async with connected([]) as (made, far):
+            far.up.clear()
+            with pytest.raises(stream.LostError):
+                await ask(made)
+            await asyncio.sleep(1.0)
+            far.bandwidth_bps /= 8
+            far.up.set()
+            await asyncio.sleep(0.9)
+            begun = made.meter.bandwidth_bps or 0.0
+            far.bandwidth_bps *= 8
+            await asyncio.sleep(30.0)
+            return [begun, made.meter.bandwidth_bps or 0.0]
+
+    begun, later = run_virtually(scenario(), [stream], monkeypatch)
+    assert begun == pytest.approx(BANDWIDTH_BPS / 8, rel=0.2)
+    assert later == pytest.approx(BANDWIDTH_BPS, rel=0.2)
