@@ -119,7 +119,8 @@ def _remove_group(group: Path) -> None:
 def _trees() -> list[Path]:
     if is_unified():
         return [MOUNT / ROOT]
-    return [MOUNT / name / ROOT for name in V1_CONTROLLERS if (MOUNT / name).is_dir()]
+    # Beside version 1 some machines mount version 2 without controllers, where runc makes its groups as well.
+    return [MOUNT / name / ROOT for name in (*V1_CONTROLLERS, "unified") if (MOUNT / name).is_dir()]
 
 
 def _settle() -> None:

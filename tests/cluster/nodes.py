@@ -218,6 +218,6 @@ def _proxy_configuration(node: Node, plane: ControlPlane) -> dict[str, object]:
         "healthzBindAddress": f"{node.address}:10256",
         "metricsBindAddress": "127.0.0.1:10249",
         "clusterCIDR": POD_RANGE,
-        "clientConnection": {"kubeconfig": str(plane.kubeconfig("kube-proxy", "system:kube-proxy"))},
+        "clientConnection": {"kubeconfig": str(plane.kubeconfig(f"kube-proxy-{node.name}", "system:kube-proxy"))},
         "conntrack": {"maxPerCore": 0, "min": 0},
     }
