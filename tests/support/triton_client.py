@@ -11,12 +11,14 @@ import tritonclient.grpc as triton
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
+DATATYPES = {"FP32": np.float32, "FP64": np.float64, "INT64": np.int64, "UINT8": np.uint8}
+
 
 def ask(client, model, case):
     inputs = []
     for name, datatype, shape, values in case["inputs"]:
         given = triton.InferInput(name, shape, datatype)
-        array = np.array(values, dtype={"FP32": np.float32, "INT64": np.int64, "FP64": np.float64}[datatype])
+        array = np.array(values, dtype=DATATYPES[datatype])
         given.set_data_from_numpy(array.reshape(shape))
         inputs.append(given)
     outputs = [triton.InferRequestedOutput(name) for name in case.get("outputs", [])] or None

@@ -1,0 +1,54 @@
+"""Somebody else's pod takes the cloud's time: the estimates say so, the split leaves the cloud, and comes back."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.cluster import links
+from tests.cluster.kubectl import apply
+from tests.e2e.product.conftest import CLOUD, EDGE, FAST_BPS, MDC
+from tests.support.cluster_load import Load, loaded, verdict
+from tests.support.cluster_product import Product
+
+BUSY_AT_LEAST, CALM_AT_MOST = 2.0, 1.3
+NOTICED_S = 60.0
+NAME = "neighbour"
+
+
+@pytest.fixture
+def neighbour(unshaped: Product) -> Iterator[Callable[[], None]]:
+    """Starts a pod on the cloud that computes all the time; it goes with the test."""
+    image = unshaped.pod("cloud")["spec"]["containers"][0]["image"]
+    container = {
+        "name": NAME,
+        "image": image,
+        "command": ["python", "-c", "while True: pass"],
+        "resources": {"requests": {"cpu": "500m"}, "limits": {"memory": "64Mi"}},
+    }
+    spec = {"nodeName": CLOUD, "terminationGracePeriodSeconds": 0, "containers": [container]}
+    about = {"name": NAME, "namespace": unshaped.namespace}
+    yield lambda: apply([{"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": spec}])
+    unshaped.kubectl("delete", "pod", NAME, "--ignore-not-found", "--wait")
+
+
+def test_a_neighbour_on_the_cloud_drives_the_split_away_and_lets_it_return(
+    unshaped: Product, neighbour: Callable[[], None], load_of: Callable[..., Load]
+) -> None:
+    load = load_of(unshaped)
+    links.set_link(EDGE, MDC, FAST_BPS)
+    with loaded(load):
+        unshaped.wait(lambda: load.recent_plan(20), "a plan had settled", NOTICED_S)
+        alone = load.recent_plan()
+        neighbour()
+        unshaped.wait(lambda: loads(unshaped).get("cloud", 0) >= BUSY_AT_LEAST, "the cloud was seen busy", NOTICED_S)
+        assert loads(unshaped)["edge"] <= CALM_AT_MOST
+        unshaped.wait(lambda: load.recent_plan() not in {"", alone}, "another plan served", NOTICED_S)
+        unshaped.kubectl("delete", "pod", NAME, "--wait")
+        unshaped.wait(lambda: load.recent_plan() == alone, "the plan before served again", NOTICED_S)
+    assert verdict([load]) == {"sent": load.sent, "failed": 0, "duplicate": 0, "wrong": 0}, load.failures[:3]
+
+
+def loads(product: Product) -> dict[str, float]:
+    """What the status says of each tier's load, 1.0 as profiled."""
+    seen = product.status.get("observation", {}).get("tiers", [])
+    return {tier["tier"]: float(tier["load"].removesuffix("%")) / 100 for tier in seen}
