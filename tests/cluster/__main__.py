@@ -39,6 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     _fault(commands, "start", "start a stopped component", faults.start, "component")
     _fault(commands, "cut", "cut a node from everything", faults.cut, "node")
     _fault(commands, "heal", "connect a cut node again", faults.heal, "node")
+    _fault(commands, "crash", "end a node with all that runs on it", faults.crash, "node")
+    _fault(commands, "boot", "start a crashed node again", faults.boot, "node")
     fake = _command(
         commands, "kwok", "have this many nodes that only pretend to run pods", lambda a: kwok.scale(a.count)
     )

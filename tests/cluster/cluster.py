@@ -60,7 +60,7 @@ def up() -> None:
         cgroups.create()
         network.create_bridge()
         _make_host_folders()
-        plane = _control_plane()
+        plane = control_plane()
         _start_control_plane(plane)
         with ThreadPoolExecutor(len(NODES)) as pool:
             beside = pool.submit(_start_services, plane)
@@ -108,7 +108,8 @@ def _build_programs() -> None:
         binary(program)
 
 
-def _control_plane() -> ControlPlane:
+def control_plane() -> ControlPlane:
+    """The control plane of the cluster that this harness makes, with its authority."""
     authority = Authority(state() / "pki")
     authority.create()
     return ControlPlane(authority, state(), HOST_ADDRESS, API_PORT, etcd_port=16379, etcd_peer_port=16380)

@@ -2,14 +2,14 @@
 
 import signal
 
-from tests.cluster import network, processes
+from tests.cluster import cluster, network, nodes, processes
 from tests.cluster.layout import ClusterError, node
 
 
 def components() -> list[str]:
     """What `stop` and `start` take: `apiserver`, `etcd`, `prometheus`, `registry`, `kubelet-NODE`, ….
 
-    A node's holder is not among them: with its namespaces go its network and its pods, and `cluster.up` makes it again.
+    A node's holder is not among them: with its namespaces go its network and its pods. See `crash`.
     """
     return [name for name in processes.names() if not name.startswith("node-")]
 
@@ -50,6 +50,24 @@ def heal(node_name: str) -> None:
         ClusterError: there is none of that name, or it is not up.
     """
     network.plug_in(node(node_name))
+
+
+def crash(node_name: str) -> None:
+    """End a node at once with all that runs on it, as a power cut does; its disk stays.
+
+    Raises:
+        ClusterError: there is none of that name.
+    """
+    processes.stop(f"node-{node(node_name).name}", signal.SIGKILL)
+
+
+def boot(node_name: str) -> None:
+    """Start a crashed node again; links that were set at it have to be set again.
+
+    Raises:
+        ClusterError: there is none of that name, or it did not come up.
+    """
+    nodes.bring_up(node(node_name), cluster.control_plane())
 
 
 def _check(component: str) -> None:

@@ -6,7 +6,7 @@ from tests.cluster import cluster, faults, kwok, processes
 from tests.cluster.kubectl import get, kubectl
 from tests.cluster.layout import NODES, ClusterError
 from tests.cluster.waiting import wait_until
-from tests.e2e.cluster.conftest import Probes
+from tests.e2e.cluster.conftest import NAMESPACE, PORT, Probes
 
 
 def test_a_cut_node_is_unreachable_until_it_is_healed(probes: Probes) -> None:
@@ -14,10 +14,29 @@ def test_a_cut_node_is_unreachable_until_it_is_healed(probes: Probes) -> None:
     faults.cut("edge-b")
     try:
         with pytest.raises(ClusterError, match=r"no route to host|i/o timeout"):
-            probes.run("cloud", "reach", f"{address}:8080")
+            probes.run("cloud", "reach", f"{address}:{PORT}")
     finally:
         faults.heal("edge-b")
-    wait_until(lambda: probes.run("cloud", "reach", f"{address}:8080"), "the healed node answered", 30)
+    wait_until(lambda: probes.run("cloud", "reach", f"{address}:{PORT}"), "the healed node answered", 30)
+
+
+def test_a_crashed_node_comes_back_with_its_pods(probes: Probes) -> None:
+    where = ("pod", "edge-b", f"--namespace={NAMESPACE}")
+    faults.crash("edge-b")
+    with pytest.raises(ClusterError, match=r"no route to host|i/o timeout"):
+        probes.run("cloud", "reach", f"{probes.addresses['edge-b']}:{PORT}")
+    faults.boot("edge-b")
+
+    def reached() -> bool:
+        probes.addresses["edge-b"] = kubectl("get", *where, "-o=jsonpath={.status.podIP}")
+        try:
+            return bool(probes.run("cloud", "reach", f"{probes.addresses['edge-b']}:{PORT}"))
+        except ClusterError:
+            return False
+
+    wait_until(reached, "the pod of the node that was started again answered", 90, 1)
+    kubectl("wait", *where, "--for=condition=Ready", "--timeout=60s")
+    assert probes.run("edge-b", "resolve", "kubernetes.default.svc.cluster.local") == ["10.96.0.1"]
 
 
 def test_a_stopped_api_server_answers_again_after_its_start(probes: Probes) -> None:
