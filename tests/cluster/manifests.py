@@ -10,7 +10,7 @@ HEAD = "# Rendered from helm/tiersplit by `make manifests`.\n"
 
 
 def manifests() -> str:
-    """The chart's defaults, but for the certificate of the route stream: whoever applies them gives a Secret of their own.
+    """The chart's defaults, but for the certificate of the route stream: whoever applies them gives a Secret.
 
     Raises:
         ClusterError: the chart cannot be rendered.
