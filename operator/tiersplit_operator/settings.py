@@ -39,12 +39,10 @@ class PrometheusSettings:
 
     Attributes:
         url: base address of the server; empty: none is asked, heads' own reports are used.
-        allowed: further base addresses that a resource may name.
         bearer_file: file with a bearer token; empty: none.
     """
 
     url: str = ""
-    allowed: tuple[str, ...] = ()
     bearer_file: str = ""
 
 
@@ -161,7 +159,6 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> OperatorSettin
         cluster_domain=read.text("CLUSTER_DOMAIN", "cluster.local"),
         prometheus=PrometheusSettings(
             url=read.text("PROMETHEUS_URL", "").rstrip("/"),
-            allowed=tuple(url.rstrip("/") for url in read.words("PROMETHEUS_ALLOWED")),
             bearer_file=read.text("PROMETHEUS_BEARER_FILE", ""),
         ),
         routes=_routes(read),

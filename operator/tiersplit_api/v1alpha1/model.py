@@ -127,10 +127,24 @@ class EnvironmentVariable(ApiModel):
     value_from: CoreObject | None = Field(default=None, description="valueFrom is a core EnvVarSource.")
 
 
+class SecretReference(ApiModel):
+    """A Secret of the resource's namespace."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=253)] = Field(
+        description="name is the Secret's name."
+    )
+
+
 class Import(ApiModel):
     """How the import runs on a cluster."""
 
     image: ShortText | None = Field(default=None, description="image is the image that holds the user's factory.")
+    image_pull_secrets: list[SecretReference] = Field(
+        default_factory=list,
+        max_length=8,
+        description="imagePullSecrets are the Secrets with which the image is pulled.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
     env: list[EnvironmentVariable] = Field(
         default_factory=list, max_length=64, description="env are environment variables of the import."
     )

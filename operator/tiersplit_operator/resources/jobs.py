@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from tiersplit_api.v1alpha1.model import Import
 from tiersplit_api.v1alpha1.tiers import Tier
 from tiersplit_core.units import parse_quantity
 from tiersplit_operator.resources.context import KEY_ANNOTATION, Context, ProfileRequest
@@ -46,14 +47,15 @@ def import_job(context: Context, key: str, repository: str, tag: str) -> Tree:
     container["env"] += [
         item.model_dump(by_alias=True, exclude_none=True) for item in context.resource.spec.import_.env
     ]
-    return _job(context, import_job_name(context.name, key), key, "import", pod)
+    placed = _placed(pod, context.resource.spec.import_)
+    return _job(context, import_job_name(context.name, key), key, "import", placed)
 
 
 def materialise_job(context: Context, key: str, bundle: str, tag: str) -> Tree:
     """The Job that cuts the segments of the surface of `bundle` (`oci://HOST/REPO@sha256:…`) and pushes under `tag`."""
     container = _importer(context, ["materialise", "--bundle", bundle, "--push-tag", tag])
-    name = materialise_job_name(context.name, key)
-    return _job(context, name, key, "materialise", _pod(context, container, []))
+    placed = _placed(_pod(context, container, []), context.resource.spec.import_)
+    return _job(context, materialise_job_name(context.name, key), key, "materialise", placed)
 
 
 def profile_job(context: Context, tier: Tier, request: ProfileRequest) -> Tree:
@@ -113,7 +115,6 @@ def _pod(context: Context, container: Tree, mounted: Sequence[tuple[Tree, Tree]]
     model_mount = {"name": "model", "mountPath": MODEL_DIR, "readOnly": True}
     volumes, mounts, _ = registry_credentials(context)
     container["volumeMounts"] = [model_mount, tmp_mount, *mounts, *(mount for _, mount in mounted)]
-    importing = context.resource.spec.import_
     return {
         "restartPolicy": "Never",
         "serviceAccountName": account_name(context.name),
@@ -122,8 +123,14 @@ def _pod(context: Context, container: Tree, mounted: Sequence[tuple[Tree, Tree]]
         "securityContext": dict(POD_SECURITY),
         "containers": [container],
         "volumes": [model, tmp, *volumes, *(volume for volume, _ in mounted)],
-        **({"nodeSelector": dict(importing.node_selector)} if importing.node_selector else {}),
     }
+
+
+def _placed(pod: Tree, importing: Import) -> Tree:
+    """`pod` where imports may run, and with what their image is pulled."""
+    secrets = [{"name": secret.name} for secret in importing.image_pull_secrets]
+    nodes = {"nodeSelector": dict(importing.node_selector)} if importing.node_selector else {}
+    return {**pod, **nodes, **({"imagePullSecrets": secrets} if secrets else {})}
 
 
 def _extra_volumes(context: Context) -> list[tuple[Tree, Tree]]:

@@ -59,12 +59,14 @@ def test_claims_that_addresses_name_are_mounted_read_only():
 def test_the_users_image_environment_and_volumes_belong_to_the_import_alone():
     wanted = {
         "image": "shop/models:3",
+        "imagePullSecrets": [{"name": "shop"}],
         "env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}],
         "volumes": [{"name": "data", "mountPath": "/data", "secret": {"secretName": "hub"}}],
     }
     about = context(**{"import": wanted})
     job = import_job(about, KEY, "r/m", "t")
     assert container_of(job)["image"] == "shop/models:3"
+    assert spec_of(job)["imagePullSecrets"] == [{"name": "shop"}]
     assert {"name": "data", "secret": {"secretName": "hub"}} in spec_of(job)["volumes"]
     assert {"name": "data", "mountPath": "/data"} in container_of(job)["volumeMounts"]
     other = materialise_job(about, KEY, BUNDLE, "t")
@@ -90,6 +92,12 @@ def test_a_profile_runs_as_the_tiers_stages_do():
     assert arguments[arguments.index("--segments") + 1] == "a,b"
     assert arguments[arguments.index("--memory-bytes") + 1] == str(128 * 2**20)
     assert job["metadata"]["labels"]["tiersplit.dev/tier"] == "mdc"
+
+
+def test_where_imports_may_run_says_nothing_about_profiles():
+    about = context(**{"import": {"nodeSelector": {"pool": "big"}}})
+    assert spec_of(materialise_job(about, KEY, BUNDLE, "t"))["nodeSelector"] == {"pool": "big"}
+    assert "nodeSelector" not in spec_of(profile_job(about, about.resource.spec.tiers[2], request()))
 
 
 def test_the_longest_names_fit_what_kubernetes_takes():
