@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import kopf
 import prometheus_client
+
 from tiersplit_bundle.access import registry_access
 from tiersplit_core.errors import InputError, TiersplitError
 from tiersplit_operator import metrics
