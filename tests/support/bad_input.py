@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from tests.support.problem_documents import TWO_LAYERS as PROBLEM
+from tests.support.wrong_manifests import GOOD as MANIFEST
 from tiersplit_bundle import Blob, BundleWriter, media
 from tiersplit_cli.main import exit_code, main
 from tiersplit_core.errors import TiersplitError
@@ -26,19 +27,6 @@ from tiersplit_wire.v1 import route_pb2 as route
 REMOVE = object()
 """As a new value: the field is taken away."""
 
-MANIFEST: dict[str, Any] = {
-    "apiVersion": "tiersplit.dev/v1alpha1",
-    "kind": "SplitDeployment",
-    "metadata": {"name": "reader"},
-    "spec": {
-        "model": {
-            "source": {"torch": {"factory": "torchvision.models:resnet18"}},
-            "inputs": [{"name": "input", "datatype": "FP32", "shape": [-1, 3, 224, 224]}],
-        },
-        "tiers": [{"name": "edge", "memory": "64Mi"}, {"name": "cloud"}],
-        "links": [{"from": "edge", "to": "cloud", "bandwidth": "10M", "latencyMilliseconds": 40}],
-    },
-}
 MODEL = route.Model(
     name="reader",
     version="1",
