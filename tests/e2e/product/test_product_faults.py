@@ -10,9 +10,9 @@ import pytest
 from tests.cluster import faults
 from tests.cluster.helm import NAMESPACE as RELEASE_NAMESPACE
 from tests.cluster.kubectl import get, kubectl
-from tests.e2e.product.conftest import MDC
 from tests.support.cluster_load import Answer, Load, loaded, longest_gap_s, verdict
 from tests.support.cluster_product import Product, is_ready
+from tests.support.cluster_session import MDC
 
 EXCUSED_S = 2.0
 """A request that is sent so long after a loss is answered, wherever a path exists."""

@@ -11,9 +11,9 @@ import pytest
 from tests.cluster import links
 from tests.cluster.helm import NAMESPACE as RELEASE_NAMESPACE
 from tests.cluster.kubectl import apply, get
-from tests.e2e.product.conftest import REFERENCE, TIERS, Installation
 from tests.support.cluster_digits import manifest
 from tests.support.cluster_product import Product
+from tests.support.cluster_session import REFERENCE, TIERS, Installation
 from tests.support.onnx_files import SIDE, onnx_model
 
 CLAIM, FILE = "models", "small.onnx"

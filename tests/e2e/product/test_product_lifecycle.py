@@ -11,9 +11,9 @@ from tests.cluster.install import install
 from tests.cluster.kubectl import apply, get, kubectl
 from tests.cluster.layout import kubeconfig
 from tests.cluster.waiting import wait_until
-from tests.e2e.product.conftest import REFERENCE, Installation
 from tests.support.cluster_digits import manifest
 from tests.support.cluster_product import Product
+from tests.support.cluster_session import REFERENCE, Installation
 
 GONE_S = 120
 OWNED = "deployments,daemonsets,services,configmaps,serviceaccounts,poddisruptionbudgets,networkpolicies,jobs"

@@ -4,7 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.cluster import links
-from tests.e2e.product.conftest import (
+from tests.support.cluster_digits import manifest, with_tier
+from tests.support.cluster_load import Load, loaded, verdict
+from tests.support.cluster_prediction import Forecast
+from tests.support.cluster_product import FRONT_PORT, Product
+from tests.support.cluster_session import (
+    DECLARED_BPS,
     EDGE,
     FAST_BPS,
     MDC,
@@ -16,13 +21,7 @@ from tests.e2e.product.conftest import (
     Installation,
     forecast_of,
 )
-from tests.support.cluster_digits import manifest, with_tier
-from tests.support.cluster_load import Load, loaded, verdict
-from tests.support.cluster_prediction import Forecast
-from tests.support.cluster_product import FRONT_PORT, Product
 
-DECLARED_BPS = 100e6
-"""Of the second link, which nothing shapes: far more than its share of a request needs."""
 MOVES_WITHIN_S = 45.0
 
 

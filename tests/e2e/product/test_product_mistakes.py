@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.product.conftest import REFERENCE, REGISTRY, Installation
 from tests.support.cluster_digits import manifest, with_tier
 from tests.support.cluster_product import Product
+from tests.support.cluster_session import REFERENCE, REGISTRY, Installation
 
 SAID_S = 90.0
 NOWHERE = f"oci://{REGISTRY}/tiersplit/digits:never-pushed"

@@ -6,9 +6,9 @@ import pytest
 
 from tests.cluster import links
 from tests.cluster.kubectl import apply
-from tests.e2e.product.conftest import CLOUD, EDGE, FAST_BPS, MDC
 from tests.support.cluster_load import Load, loaded, verdict
 from tests.support.cluster_product import Product
+from tests.support.cluster_session import CLOUD, EDGE, FAST_BPS, MDC
 
 BUSY_AT_LEAST, CALM_AT_MOST = 2.0, 1.3
 NOTICED_S = 60.0

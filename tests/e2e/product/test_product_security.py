@@ -8,11 +8,11 @@ import pytest
 from examples.digits.camera import KnownPictures
 from tests.cluster import links
 from tests.cluster.kubectl import apply
-from tests.e2e.product.conftest import PERIOD_S, REFERENCE, TIERS, Installation
 from tests.support.certificates import Authority
 from tests.support.cluster_digits import manifest
 from tests.support.cluster_load import Load, loaded, verdict
 from tests.support.cluster_product import Product
+from tests.support.cluster_session import PERIOD_S, REFERENCE, TIERS, Installation
 from tiersplit_wire.connection import trusting
 
 RELOADED_S = 150.0

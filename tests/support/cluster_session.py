@@ -1,0 +1,91 @@
+"""The chart and the example on the test cluster, for as long as a session of tests or a benchmark needs them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.cluster import links
+from tests.cluster.helm import NAMESPACE as RELEASE_NAMESPACE
+from tests.cluster.install import install
+from tests.cluster.kubectl import apply, get, kubectl
+from tests.support import cluster_digits
+from tests.support.cluster_prediction import Forecast
+from tests.support.cluster_product import Product
+
+NAMESPACE = "digits-e2e"
+REGISTRY = f"tiersplit-registry.{RELEASE_NAMESPACE}.svc.cluster.local:5000"
+REFERENCE = f"oci://{REGISTRY}/tiersplit/digits:v1"
+TIERS = ("edge", "mdc", "cloud")
+EDGE, OTHER_EDGE, MDC, CLOUD = "edge-a", "edge-b", "mdc", "cloud"
+FAST_BPS, SLOW_BPS, MIDDLE_BPS = 50e6, 2e6, 20e6
+DECLARED_BPS = 100e6
+"""Of the second link, which nothing shapes: far more than its share of a request needs."""
+PERIOD_S = 0.5
+AS_INSTALLED = "E2E_AS_INSTALLED"
+"""Set to 1 it takes the chart as it is installed, for who changes tests and not the product."""
+GONE_S = 180
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The chart in the cluster.
+
+    Attributes:
+        registry: HOST:PORT of its registry, reachable from here.
+        namespace: where SplitDeployments are made.
+    """
+
+    registry: str
+    namespace: str
+
+
+@contextmanager
+def installed() -> Iterator[Installation]:
+    """The chart with images of this tree, the bundle in its registry, and a namespace that goes in the end."""
+    if os.environ.get(AS_INSTALLED) != "1":
+        install()
+    address = get("service", "tiersplit-registry", f"--namespace={RELEASE_NAMESPACE}")["spec"]["clusterIP"]
+    cluster_digits.push(f"{address}:5000", REFERENCE)
+    apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
+    try:
+        yield Installation(f"{address}:5000", NAMESPACE)
+    finally:
+        kubectl("delete", "namespace", NAMESPACE, f"--timeout={GONE_S}s", timeout_s=GONE_S + 20)
+
+
+@contextmanager
+def deployed(installation: Installation, **metadata: str) -> Iterator[Product]:
+    """The example, Ready, its edge on one node, its links as fast as the machine.
+
+    Args:
+        installation: where.
+        metadata: annotations in place of the example's own, such as the batch sizes.
+    """
+    links.clear()
+    product = Product("digits", installation.namespace)
+    manifest = on_node(cluster_digits.manifest("digits", REFERENCE), EDGE)
+    manifest["metadata"]["annotations"] |= metadata
+    product.apply(manifest)
+    try:
+        product.wait_for("Ready")
+        yield product
+    finally:
+        links.clear()
+        product.delete()
+
+
+def forecast_of(product: Product, installation: Installation, folder: Path) -> Forecast:
+    """What `tiersplit plan` says for the bundle that a deployment serves from."""
+    spec = product.get("splitdeployment", product.name)["spec"]
+    latencies = [link["latencyMilliseconds"] / 1e3 for link in spec["links"]]
+    memory = {tier["name"]: tier["memory"] for tier in spec["tiers"] if "memory" in tier}
+    return Forecast(product.served_bundle(folder, installation.registry), TIERS, latencies, memory)
+
+
+def on_node(manifest: dict[str, Any], node: str) -> dict[str, Any]:
+    """The manifest with its first tier on one node, so that it is known which link is its own."""
+    selector = {"tiersplit.dev/pool": "edge", "kubernetes.io/hostname": node}
+    return cluster_digits.with_tier(manifest, TIERS[0], nodeSelector=selector)
