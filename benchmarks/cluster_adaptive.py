@@ -26,7 +26,7 @@ from tests.support.cluster_session import (
 )
 
 TRACE = (FAST_BPS, SLOW_BPS, MIDDLE_BPS)
-STEP_S, ROUNDS, PINNED_S = 20.0, 5, 30
+STEP_S, ROUNDS, PINNED_S = 15.0, 5, 30
 
 
 def main():

@@ -20,7 +20,10 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS, PAGE = "results.json", "RESULTS.md"
-NAMES = ("planner", "surface", "serving", "transport", "residency", "memory", "prediction", "moves", "demo_trace")
+LOCAL = ("planner", "surface", "serving", "transport", "residency", "memory", "prediction", "moves", "demo_trace")
+CLUSTER = ("cluster_prediction", "cluster_adaptive", "cluster_moves", "cluster_scale")
+"""They need what `make cluster-up` needs, and an hour or two; they run when they are asked for."""
+NAMES = (*LOCAL, *CLUSTER)
 TIMEOUT_S = 3600
 VERSIONS = ("tiersplit", "onnxruntime", "torch", "numpy", "scipy", "grpcio", "onnx")
 HEAD = ("what", "target", "measured", "p50", "p95", "p99", "95% interval", "repeats", "verdict")
@@ -31,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     known = [name for name in NAMES if (folder / f"{name}.py").exists()]
     parser.add_argument("--only", action="append", choices=known, metavar="NAME", help=f"one of {', '.join(known)}")
-    chosen = parser.parse_args(arguments).only or known
+    chosen = parser.parse_args(arguments).only or [name for name in known if name not in CLUSTER]
     results = read_results(folder)
     crashed = [name for name in chosen if not run_one(folder, name, results)]
     for name in crashed:
