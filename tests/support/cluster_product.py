@@ -32,7 +32,7 @@ class Product:
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """What kubectl prints, in the deployment's namespace."""
-        return kubectl(*arguments, f"--namespace={self.namespace}", stdin=stdin)
+        return kubectl(f"--namespace={self.namespace}", *arguments, stdin=stdin)
 
     def get(self, kind: str, *arguments: str) -> Any:
         """What `kubectl get KIND … -o json` finds."""
