@@ -119,7 +119,9 @@ class Head:
         """
         old, self.plans, self.selected, self.fallback = self.plans, plans, selected, fallback
         self.steered = steered
-        self.verified = {digest for digest in self.verified & set(plans) if plans[digest].key == old[digest].key}
+        same = {digest for digest, plan in plans.items() if digest in old and plan.key == old[digest].key}
+        self.verified &= same
+        self.problems = {digest: problem for digest, problem in self.problems.items() if digest in same}
         self._reselect()
 
     def use(self, digest: str) -> None:
@@ -151,9 +153,9 @@ class Head:
             raise ExhaustedError(f"{self.in_flight} requests are in flight; try again later")
         if self.model is not None:
             self._rows.append(request.read(self.model)[1])
-        self.in_flight += 1
         began = time.monotonic()
         plan = self._bind(request)
+        self.in_flight += 1
         try:
             for attempt in range(_MAX_ATTEMPTS):
                 values, rows = request.read(plan.origin.model)
@@ -255,11 +257,17 @@ class Head:
             remote = {tensor.name: proto_to_array(tensor) for tensor in answer.remote}
             golden.check({**answer.outputs, **remote}, plan)
         except Exception as error:  # whatever it is, the plan has not proven itself; it is tried again
-            self.problems[plan.digest] = str(error) or type(error).__name__
-            return False
+            return self._proven(plan, str(error) or type(error).__name__)
+        return self._proven(plan, "")
+
+    def _proven(self, plan: StagePlan, problem: str) -> bool:
+        """Take note of how a plan's golden request went (`problem` is empty where well); whether it may be selected."""
         current = self.plans.get(plan.digest)
         if current is None or current.key != plan.key:
-            return False  # a newer route came meanwhile
+            return False  # a route without it came meanwhile
+        if problem:
+            self.problems[plan.digest] = problem
+            return False
         self.problems.pop(plan.digest, None)
         self.verified.add(plan.digest)
         self._reselect()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support.stages import MODEL, TinyModel
-from tiersplit_core.errors import RequestError
+from tiersplit_core.errors import RequestError, UnavailableError
 from tiersplit_stage.head import Head
 from tiersplit_stage.inference import InferenceServicer, ReadRequest, build_response
 from tiersplit_stage.link import LostError
@@ -130,3 +130,22 @@ def test_the_batch_size_is_what_most_recent_requests_had(served):
         request = request_of(MODEL, {"image": np.zeros((rows, 6), np.float32)})
         asyncio.run(head.infer(ReadRequest(request), None))
     assert head.batch == 8
+
+
+def test_requests_that_no_plan_can_serve_yet_leave_no_mark_on_those_that_come_later(served):
+    head, _ = served
+    head.verified = set()
+    for _ in range(20):
+        with pytest.raises(UnavailableError, match="golden"):
+            ask(head, 4)
+    head.verified = {"011"}
+    head.use("011")
+    assert ask(head, 4).model_version == "1"
+
+
+def test_the_problem_of_a_plan_goes_with_the_plan(tiny, served):
+    head, _ = served
+    plans = compile_plans(route_with_two_models(tiny), "edge")
+    head.problems = {"011": "the link broke", "000": "differs"}
+    head.update({"000": plans["000"]}, "", "")
+    assert head.problems == {"000": "differs"}
