@@ -100,6 +100,8 @@ async def _attend(controller: Controller, reporter: Reporter, offer: Callable[[p
             call = rpc.RoutesStub(channel).Watch(metadata=controller.metadata())  # type: ignore[no-untyped-call]
             async with _reporting(call, reporter):
                 while (route := await call.read()) is not grpc.aio.EOF:
+                    if route is None:  # what gRPC makes of bytes that are no `Route`
+                        return heard, "what came is no route"
                     heard = True
                     offer(route)
     except grpc.aio.AioRpcError as error:

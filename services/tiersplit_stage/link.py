@@ -1,6 +1,7 @@
 """The way to the next tier: one stream per stage there, the least busy one takes a request."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -38,6 +39,7 @@ class Link:
         self.changes = asyncio.Event()
         self._streams: dict[Endpoint, Stream] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._turns = itertools.count()
         self._connected = self._past_bytes = 0
         self._past_s = 0.0
         self._resolver = Resolver(self._connect)
@@ -70,11 +72,16 @@ class Link:
         await self._resolver.point(addresses)
 
     async def _connect(self, wanted: frozenset[Endpoint]) -> None:
-        for endpoint in set(self._streams) - wanted:
-            self._leave(self._streams.pop(endpoint))
-        for endpoint in sorted(wanted - set(self._streams)):
-            dial = partial(self._dial, endpoint) if self._dial else None
-            self._streams[endpoint] = Stream(endpoint.address, self._changed, lambda: self.budget_bps, dial)
+        before = self._streams
+        kept = {endpoint: stream for endpoint, stream in before.items() if endpoint in wanted}
+        # Replaced and never changed: scrapes count over it in threads of their own.
+        self._streams = kept | {endpoint: self._open(endpoint) for endpoint in sorted(wanted - set(kept))}
+        for endpoint in set(before) - wanted:
+            self._leave(before[endpoint])
+
+    def _open(self, endpoint: Endpoint) -> Stream:
+        dial = partial(self._dial, endpoint) if self._dial else None
+        return Stream(endpoint.address, self._changed, lambda: self.budget_bps, dial)
 
     def _leave(self, stream: Stream) -> None:
         self._past_bytes += stream.meter.sent_bytes
@@ -101,10 +108,9 @@ class Link:
             TiersplitError: what the next tier answered instead of a result.
         """
         failure: LostError | NotResidentError = LostError(f"no way from {self.source} to {self.target} at the moment")
-        usable = [(endpoint, stream) for endpoint, stream in self._streams.items() if stream.usable]
-        for endpoint, stream in sorted(usable, key=lambda pair: pair[1].in_flight):
-            if endpoint in self._streams:
-                self._streams[endpoint] = self._streams.pop(endpoint)  # of two idle ones the other is next
+        usable = [stream for stream in self._streams.values() if stream.usable]
+        for stream in sorted(usable, key=lambda found: (found.in_flight, found.turn)):
+            stream.turn = next(self._turns)  # of two idle ones the other is next
             try:
                 return await stream.exchange(request_id, frame)
             except NotResidentError as error:

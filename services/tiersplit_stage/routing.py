@@ -246,11 +246,10 @@ class Router:
     def _remember(self, route: pb.Route) -> None:
         if self._state is None:
             return
-        self._state.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._state.parent, prefix=f".{self._state.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(route.SerializeToString())
-        Path(name).replace(self._state)
+        try:
+            _replace(self._state, route.SerializeToString())
+        except OSError as error:  # a stage that cannot keep a route can still serve it
+            _log.warning("the route cannot be kept in %s: %s", self._state, error.strerror)
 
     def _recall(self) -> None:
         if self._state is None or not self._state.exists():
@@ -267,3 +266,16 @@ class Router:
         if self._pipeline.link is not None:
             await self._pipeline.link.close()
         self._loading.close()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Make `data` the file's content, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise

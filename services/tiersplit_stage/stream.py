@@ -8,6 +8,7 @@ from functools import partial
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from tiersplit_core.errors import UnavailableError
 from tiersplit_stage.meter import Meter, ProbeBudget
@@ -66,6 +67,7 @@ class Stream:
         self._tasks = [asyncio.ensure_future(self._live()), asyncio.ensure_future(self._probe())]
         self._call: grpc.aio.StreamStreamCall | None = None
         self.late = 0
+        self.turn = -1
 
     @property
     def usable(self) -> bool:
@@ -123,7 +125,7 @@ class Stream:
             try:
                 async with self._dial() as channel:
                     await self._serve(channel)
-            except (grpc.RpcError, OSError, asyncio.InvalidStateError, TimeoutError) as error:
+            except (grpc.RpcError, OSError, asyncio.InvalidStateError, TimeoutError, DecodeError) as error:
                 reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else repr(error)
             except asyncio.CancelledError:
                 # A call that was given up because it never moves raises this too, though nobody cancelled the task.
@@ -136,7 +138,7 @@ class Stream:
             await asyncio.sleep(backoff)
 
     async def _serve(self, channel: grpc.aio.Channel) -> None:
-        call = channel.stream_stream(EXCHANGE, None, pb.DownstreamFrame.FromString)(wait_for_ready=True)
+        call = channel.stream_stream(EXCHANGE, None, None)(wait_for_ready=True)
         async with asyncio.timeout(_CONNECT_S):
             metadata = await call.initial_metadata()
         self.instance = str(dict(metadata or ()).get(INSTANCE_KEY, ""))
@@ -147,8 +149,8 @@ class Stream:
         for padding in _OPENING_PADDING:
             self._send_probe(padding)
         try:
-            while (frame := await call.read()) is not grpc.aio.EOF:
-                self._take(frame)
+            while (data := await call.read()) is not grpc.aio.EOF:
+                self._take(pb.DownstreamFrame.FromString(data))
         finally:
             for task in beside:
                 task.cancel()

@@ -122,4 +122,4 @@ class _Exchange:
 
     async def _say(self, frame: pb.DownstreamFrame) -> None:
         await self._far.fly()
-        self._back.put_nowait(frame)
+        self._back.put_nowait(frame.SerializeToString())

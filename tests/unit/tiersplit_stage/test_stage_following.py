@@ -1,12 +1,17 @@
 """Where routes come from: tokens and authorities as they are at each dial, and files that are swapped."""
 
+import asyncio
 import logging
 import os
+from types import SimpleNamespace
 
+import grpc
 import pytest
 
 from tiersplit_core.errors import InputError
-from tiersplit_stage.following import Controller, RouteFile
+from tiersplit_stage.following import Controller, RouteFile, _attend
+from tiersplit_stage.routing import Router
+from tiersplit_wire.connection import make_server
 from tiersplit_wire.v1 import route_pb2 as pb
 
 
@@ -97,3 +102,36 @@ def test_a_file_that_goes_away_changes_nothing_and_is_taken_when_it_is_back(moun
     mount.put(route(2))
     file.look()
     assert offered == [1, 2]
+
+
+def test_a_controller_that_sends_no_routes_costs_the_stream_and_not_the_stage():
+    async def babble(_, context):
+        await context.write(b"\xff\xff\xff")
+        await context.read()
+
+    async def attended():
+        server = make_server()
+        handler = grpc.stream_stream_rpc_method_handler(babble)
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("tiersplit.wire.v1.Routes", {"Watch": handler}),)
+        )
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        reporter = SimpleNamespace(changed=asyncio.Event(), report=pb.StageReport)
+        offered = []
+        try:
+            async with asyncio.timeout(20):
+                return await _attend(Controller(f"127.0.0.1:{port}"), reporter, offered.append), offered
+        finally:
+            await server.stop(0)
+
+    assert asyncio.run(attended()) == ((False, "what came is no route"), [])
+
+
+def test_a_route_that_cannot_be_kept_is_told_and_ends_nothing(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    parts = [SimpleNamespace() for _ in range(3)]
+    router = Router("reader", "edge", *parts, lambda: None, tmp_path / "file" / "route")
+    with caplog.at_level(logging.WARNING):
+        router._remember(pb.Route(deployment="reader", epoch=1))
+    assert "cannot be kept" in caplog.text

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
 from tiersplit_stage import meter, stream
+from tiersplit_stage.servicer import SERVICE
 from tiersplit_wire.connection import make_server
 from tiersplit_wire.v1 import activation_pb2 as pb
 from tiersplit_wire.v1 import activation_pb2_grpc as rpc
@@ -64,3 +67,41 @@ def test_closing_a_stream_ends_its_tasks() -> None:
         return len(asyncio.all_tasks()) - 1
 
     assert asyncio.run(closed()) == 0
+
+
+class Babbling:
+    """Answers its first stream with bytes that are no frame, and receipts everything on later ones."""
+
+    def __init__(self) -> None:
+        self.streams = 0
+
+    async def exchange(self, _: object, context: Any) -> None:
+        self.streams += 1
+        await context.send_initial_metadata(())
+        if self.streams == 1:
+            await context.write(b"\xff\xff\xff")
+        while (data := await context.read()) is not grpc.aio.EOF:
+            probe = pb.UpstreamFrame.FromString(data).probe
+            receipt = pb.Receipt(request_id=probe.request_id)
+            await context.write(pb.DownstreamFrame(receipt=receipt).SerializeToString())
+
+
+async def recovered() -> int:
+    server, babbling = make_server(), Babbling()
+    handler = grpc.stream_stream_rpc_method_handler(babbling.exchange)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Exchange": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    made = stream.Stream(f"127.0.0.1:{port}", lambda: None, lambda: 0)
+    try:
+        async with asyncio.timeout(20):
+            while made.meter.round_trip_s is None:
+                await asyncio.sleep(0.01)
+        return babbling.streams
+    finally:
+        await made.close()
+        await server.stop(0)
+
+
+def test_a_peer_that_sends_no_frames_costs_the_connection_and_not_the_link() -> None:
+    assert asyncio.run(recovered()) == 2
