@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from tiersplit_core.errors import TiersplitError
+from tiersplit_core.errors import ExhaustedError, TiersplitError
 from tiersplit_stage.emulation import Emulation
 from tiersplit_stage.estimates import Estimates
 from tiersplit_stage.pipeline import Pipeline
@@ -67,7 +67,9 @@ class IdleRuns:
             seconds, _ = await self._pipeline.worker.run(lambda: self._once(segment), None)
         except TiersplitError as error:
             _log.debug("segment %s cannot be run while idle: %s", segment.id, error)
-            self._unfit.add(segment.blob)
+            # A full queue and a segment that was dropped meanwhile say nothing about the next time.
+            if not isinstance(error, ExhaustedError) and segment.blob in self._pipeline.pool.loaded:
+                self._unfit.add(segment.blob)
         else:
             self._estimates.ran_idle(segment.id, seconds)
         return time.monotonic() - began

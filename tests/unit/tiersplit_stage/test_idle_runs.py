@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.support.stages import TinyModel
+from tiersplit_core.errors import ExhaustedError
 from tiersplit_stage import idle
 from tiersplit_stage.emulation import Emulation
 from tiersplit_stage.estimates import Estimates
@@ -90,3 +91,19 @@ def test_a_segment_whose_shapes_are_not_known_is_left_for_the_next_cheapest(made
     assert tried == ["a", "b"]
     assert runs.cheapest() is None
     assert estimates.load.runs == 0
+
+
+def test_a_full_queue_takes_no_segment_out_of_the_measuring(made):
+    runs, pipeline, estimates, _ = made
+    pipeline.pool.blank, pipeline.pool.run = lambda segment: {}, lambda segment, values: {}
+    free, refused = pipeline.worker.run, []
+
+    async def full_at_first(work, deadline):
+        if len(refused) < 2:
+            refused.append(1)
+            raise ExhaustedError("4 requests wait already")
+        return await free(work, deadline)
+
+    pipeline.worker = SimpleNamespace(run=full_at_first, close=pipeline.worker.close)
+    asyncio.run(running(runs, lambda: estimates.load.runs >= 1))
+    assert runs.cheapest().id == "a"
