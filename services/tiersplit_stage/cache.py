@@ -91,6 +91,7 @@ class BlobCache:
 
     def close(self) -> None:
         """Stop what is being pulled; what came is kept for the next start."""
+        self._needed = frozenset()  # else the blob after the one that is stopped would come
         self._stop.set()
         self._shelf.close()
 

@@ -68,6 +68,8 @@ def _load(store: Blobs, digest: str) -> dict[str, NDArray[Any]]:
         return load_file(store.path(digest))
     except SafetensorError as error:
         raise BundleError(f"is no safetensors file: {error}", digest) from error
+    except OSError as error:
+        raise OperationError(f"the golden blob {digest} cannot be read: {error}") from error
 
 
 def _difference(got: NDArray[Any], expected: NDArray[Any]) -> float:

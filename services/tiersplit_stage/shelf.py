@@ -93,7 +93,8 @@ class Shelf:
     def begun_bytes(self, digest: str) -> int:
         """How much of a blob that is being pulled has come."""
         path = blob_file(self._folder, digest)
-        return max((part.stat().st_size for part in path.parent.glob(f".{path.name}.part*")), default=0)
+        parts = map(_stat, path.parent.glob(f".{path.name}.part*"))
+        return max((found.st_size for found in parts if found is not None), default=0)
 
     def make_room(self, entry: Descriptor, needed: Set[str]) -> None:
         """Drop what no process needs until `entry` fits.
@@ -115,7 +116,9 @@ class Shelf:
     def close(self) -> None:
         """Give the claim up."""
         self._claim_path.unlink(missing_ok=True)
-        os.close(self._claim)
+        # A thread that still pulls must not write into whatever gets this number next.
+        claim, self._claim = self._claim, -1
+        os.close(claim)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

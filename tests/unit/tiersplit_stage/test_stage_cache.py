@@ -243,3 +243,26 @@ def test_a_volume_that_cannot_be_written_is_a_clear_failure(made, registry, monk
     monkeypatch.setattr(registry, "pull_blob", refuse)
     with pytest.raises(OperationError, match=rf"cannot keep {DIGESTS[1]}: Permission denied"):
         cache.path(DIGESTS[1])
+
+
+def test_after_its_end_nothing_is_pulled_or_claimed(made, registry, tmp_path):
+    cache = BlobCache(tmp_path, 0, RegistryAccess(), registry.open)
+    cache.follow(BUNDLE, DIGESTS)
+    cache.path(DIGESTS[1])
+    cache.close()
+    reused = (tmp_path / "another").open("w+b")  # gets the number that the claim's file had
+    reused.write(b"kept")
+    reused.flush()
+    with pytest.raises(OperationError):
+        cache.path(DIGESTS[2])
+    assert registry.pulled == [DIGESTS[1]]
+    assert (tmp_path / "another").read_bytes() == b"kept"
+    reused.close()
+
+
+def test_progress_survives_that_what_it_looks_at_goes(tmp_path, monkeypatch):
+    shelf = Shelf(tmp_path, 0)
+    gone = blob_file(tmp_path, DIGESTS[1]).with_name(f".{DIGESTS[1][7:]}.part")
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone]))
+    assert shelf.begun_bytes(DIGESTS[1]) == 0
+    shelf.close()

@@ -9,6 +9,7 @@ import pytest
 from tests.support.stages import TinyModel
 from tiersplit_core.errors import OperationError
 from tiersplit_stage import loading
+from tiersplit_stage.golden import Golden
 from tiersplit_stage.loading import Loading, Wanted
 from tiersplit_stage.plans import SegmentInfo, compile_plans
 from tiersplit_stage.pool import BlobStore, SegmentPool
@@ -164,3 +165,13 @@ def test_one_golden_request_that_is_damaged_leaves_those_of_other_bundles(model)
             assert other in made.problem
 
     asyncio.run(scenario())
+
+
+def test_a_golden_blob_that_goes_while_it_is_read_is_tried_again(model):
+    class Forgetful(BlobStore):
+        def path(self, digest):
+            return super().path(digest).with_name("gone")
+
+    origin = compile_plans(model.route(1, ["000"], "000", {}), "edge")["000"].origin
+    with pytest.raises(OperationError, match="cannot be read"):
+        Golden(Forgetful(model.bundle), origin)
