@@ -123,7 +123,7 @@ class TlsDirectory:
         try:
             if self._files_stamp(self._resolved()) == self._stamp:
                 return
-            self._stamp, self._certificates = self._read()
+            self._stamp, self._certificates = self._renewed()
         except InputError as error:
             if str(error) != self._complaint:
                 _log.warning(
@@ -133,6 +133,13 @@ class TlsDirectory:
         else:
             self._complaint = ""
             _log.info("the certificates in %s changed and are taken", self._folder)
+
+    def _renewed(self) -> tuple[object, Certificates]:
+        stamp, found = self._read()
+        if self._certificates.authorities and not found.authorities:
+            # Without them a dial would trust whom the machine trusts.
+            raise InputError("is gone", AUTHORITIES_FILE)
+        return stamp, found
 
     def _read(self) -> tuple[object, Certificates]:
         """The files of one moment.

@@ -162,6 +162,16 @@ def test_a_missing_file_is_named_and_missing_authorities_forbid_mutual_tls_alone
         directory.server_credentials(mutual=True)
 
 
+def test_authorities_that_vanish_do_not_make_everybody_trusted(folder, caplog):
+    directory = watched(folder)
+    good = directory.certificates
+    write_secret(folder, AUTHORITY.issue(NAME), AUTHORITY.pem)
+    (folder / "..data" / "ca.crt").unlink()
+    with caplog.at_level(logging.WARNING):
+        assert directory.certificates == good
+    assert "ca.crt: is gone" in caplog.text
+
+
 def test_files_without_links_are_noticed_when_they_are_written_over(tmp_path):
     for name, data in zip(("tls.crt", "tls.key"), vars(AUTHORITY.issue(NAME)).values(), strict=True):
         (tmp_path / name).write_bytes(data)
