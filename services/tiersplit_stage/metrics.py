@@ -8,7 +8,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from tiersplit_core.errors import OperationError
 from tiersplit_stage.link import Link
+from tiersplit_wire.connection import hosts_for
 
 if TYPE_CHECKING:
     from tiersplit_stage.estimates import Estimates
@@ -117,7 +119,17 @@ class StageMetrics:
         self.registry.register(_EstimateCollector(estimates))
 
     def serve(self, address: str) -> str:
-        """Answer scrapes on `HOST:PORT` (port 0 picks one); returns the address."""
+        """Answer scrapes on `HOST:PORT` (port 0 picks one); returns the address.
+
+        Raises:
+            OperationError: the address cannot be opened.
+        """
         host, _, port = address.rpartition(":")
-        server, _ = start_http_server(int(port), host.strip("[]"), self.registry)
-        return f"{host}:{server.server_port}"
+        for candidate in hosts_for(host):
+            try:
+                server, _ = start_http_server(int(port), candidate.strip("[]"), self.registry)
+            except OSError as error:
+                reason = error.strerror
+            else:
+                return f"{candidate}:{server.server_port}"
+        raise OperationError(f"{address} cannot be opened: {reason}")

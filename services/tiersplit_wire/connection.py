@@ -108,12 +108,17 @@ def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredenti
         OperationError: the address cannot be opened.
     """
     host, _, port = address.rpartition(":")
-    for candidate in (host, _EVERYWHERE_IPV4) if host == _EVERYWHERE else (host,):
+    for candidate in hosts_for(host):
         try:
             return f"{candidate}:{_add_port(server, f'{candidate}:{port}', credentials)}"
         except RuntimeError as error:
             reason = str(error)
     raise OperationError(f"{address} cannot be opened: {reason}")
+
+
+def hosts_for(host: str) -> tuple[str, ...]:
+    """Where to listen for `host`, the next one where the one before cannot be opened."""
+    return (host, _EVERYWHERE_IPV4) if host == _EVERYWHERE else (host,)
 
 
 def _add_port(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:

@@ -1,6 +1,8 @@
 """What Prometheus reads from a stage."""
 
+import errno
 import re
+import socket
 import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tiersplit_core.adaptation.estimator import LinkEstimate, LoadEstimate
+from tiersplit_core.errors import OperationError
+from tiersplit_stage import metrics as stage_metrics
 from tiersplit_stage.estimates import Onward
 from tiersplit_stage.metrics import StageMetrics
 
@@ -102,3 +106,20 @@ def test_the_metrics_that_the_documents_name_are_there() -> None:
     told = {name.removesuffix("_sum") for name, _ in scrape(filled())}
     assert len(named) >= 9
     assert not named - told
+
+
+def test_where_a_node_has_no_ipv6_every_address_means_ipv4(monkeypatch) -> None:
+    def without_ipv6(port, host, registry, start=stage_metrics.start_http_server):
+        if ":" in host:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return start(port, host, registry)
+
+    monkeypatch.setattr(stage_metrics, "start_http_server", without_ipv6)
+    assert StageMetrics().serve("[::]:0").startswith("0.0.0.0:")
+
+
+def test_an_address_that_cannot_be_opened_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(OperationError, match=rf"{re.escape(address)} cannot be opened: Address already in use"):
+            StageMetrics().serve(address)
