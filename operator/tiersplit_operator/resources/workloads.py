@@ -34,6 +34,8 @@ DEFAULT_BASE_BYTES = 160 * 2**20
 DEFAULT_LIMITS: Mapping[str, str] = {"cpu": "1", "memory": "4Gi"}
 DEFAULT_REQUESTS: Mapping[str, str] = {"cpu": "100m", "memory": "128Mi"}
 _CACHE_LIMIT = "8Gi"
+_CACHE_SHARE = 0.95
+"""Of the cache's limit: the kubelet evicts a pod whose emptyDir exceeds it, and more than blobs lies there."""
 _TOKEN_SECONDS = 3600
 _ARRIVES_LATE_S = 30
 
@@ -141,9 +143,15 @@ def _arguments(context: Context, tier: Tier) -> list[str]:
     found += ["--route-file", f"{ROUTE_DIR}/route.binpb", "--threads", str(stage_threads(tier))]
     found += ["--tls-dir", TLS_DIR] if tls.mode is TlsMode.MUTUAL else []
     found += ["--drain-wait-s", str(DRAIN_WAIT_S), "--drain-timeout-s", str(DRAIN_TIMEOUT_S)]
-    if tier.cache.size_limit is not None:
-        found += ["--cache-limit-bytes", str(parse_quantity(tier.cache.size_limit))]
-    return found + registry_arguments(context, ROUTE_DIR)
+    return found + _cache_limit(tier) + registry_arguments(context, ROUTE_DIR)
+
+
+def _cache_limit(tier: Tier) -> list[str]:
+    """What blobs may take; a claim's volume is its own limit."""
+    if tier.cache.size_limit is None and tier.cache.claim_name is not None:
+        return []
+    size_bytes = parse_quantity(tier.cache.size_limit or _CACHE_LIMIT)
+    return ["--cache-limit-bytes", str(int(_CACHE_SHARE * size_bytes))]
 
 
 def _downward() -> list[Tree]:

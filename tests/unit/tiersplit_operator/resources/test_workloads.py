@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from tests.support.operator_context import context
@@ -152,6 +154,18 @@ def test_a_template_joins_and_labels_that_select_pods_stay():
 def test_a_claim_keeps_the_cache_where_one_is_named():
     document = built(tiers=[{"name": "edge", "cache": {"claimName": "keep"}}])
     assert {"name": "cache", "persistentVolumeClaim": {"claimName": "keep"}} in pod_of(document)["volumes"]
+
+
+@pytest.mark.parametrize(
+    ("cache", "size_bytes"),
+    [({}, 8 * 2**30), ({"sizeLimit": "1Gi"}, 2**30), ({"claimName": "keep"}, None)],
+    ids=["default", "given", "claim"],
+)
+def test_blobs_stay_below_the_size_at_which_the_kubelet_evicts_the_pod(cache, size_bytes):
+    document = built(tiers=[{"name": "edge", "cache": cache}])
+    arguments = container_of(document)["args"]
+    given = [int(size) for flag, size in pairwise(arguments) if flag == "--cache-limit-bytes"]
+    assert given == ([] if size_bytes is None else [int(0.95 * size_bytes)])
 
 
 def test_every_argument_is_one_that_a_stage_knows():
