@@ -129,7 +129,8 @@ def test_the_run_book_says_something_about_every_reason_of_a_condition():
 def reasons() -> set[str]:
     """Every word that the operator's code can write as a condition's reason."""
     room = ROOT / "operator" / "tiersplit_operator"
-    trees = [ast.parse(path.read_text()) for path in (room / "conditions.py", *sorted((room / "decide").glob("*.py")))]
+    paths = (room / "conditions.py", room / "reconcile.py", *sorted((room / "decide").glob("*.py")))
+    trees = [ast.parse(path.read_text()) for path in paths]
     functions = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     texts = {node.value for made in functions for node in ast.walk(made) if isinstance(node, ast.Constant)}
     words = {text for text in texts if isinstance(text, str) and re.fullmatch(r"([A-Z][a-z]+)+", text)}
