@@ -43,14 +43,16 @@ def accuracy(bundle: Bundle, path: Path, best: int) -> float:
 def _labels(path: Path, count: int) -> Array:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            labels: Array = archive["y"][:count]
+            labels: Array = archive["y"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ModelError(f"expected labels in `y` of the .npz file: {error}", str(path)) from error
-    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+    # Samples beyond the bound were not read: how many there are is not known.
+    whole = labels.shape == (count,) or (labels.ndim == 1 and len(labels) > count == MAX_SAMPLES)
+    if not whole or not np.issubdtype(labels.dtype, np.integer):
         raise ModelError(
             f"`y` has shape {labels.shape} of {labels.dtype}; write one whole number per sample", str(path)
         )
-    return labels
+    return labels[:count]
 
 
 def _right(scores: Array, labels: Sequence[Any] | Array, best: int) -> int:

@@ -109,6 +109,7 @@ def fetch(
     if not uri.isprintable():
         raise ManifestError("an address has printable characters alone", field)
     scheme = uri.partition("://")[0] if "://" in uri else ""
+    _check_address(uri, scheme, field)
     if scheme in {"", "file", "pvc"}:
         return _local(_path_of(uri, scheme, volumes, field), uri, field, limits)
     if scheme not in {"https", "s3"}:
@@ -116,6 +117,13 @@ def fetch(
     from tiersplit_import.remote import opener  # noqa: PLC0415 - loads libraries that files here do not need
 
     return _Copy(opener(uri, field, limits.stall_s), shown(uri), target, field, limits, say).run()
+
+
+def _check_address(uri: str, scheme: str, field: str) -> None:
+    try:
+        urlsplit(uri if scheme else "")
+    except ValueError as error:  # such as brackets around what is no IPv6 address
+        raise ManifestError(f"{error}; write {SCHEMES}", field) from error
 
 
 def shown(uri: str) -> str:

@@ -279,7 +279,10 @@ def test_a_path_stays_where_it_is(tmp_path, prefix):
         get(f"{prefix}{tmp_path}/other.onnx", tmp_path)
 
 
-@pytest.mark.parametrize("uri", ["http://h/m.onnx", "ftp://h/m", "gs://b/m", "https://h", "s3://bucket", "https:///m"])
+@pytest.mark.parametrize(
+    "uri",
+    ["http://h/m", "ftp://h/m", "gs://b/m", "https://h", "s3://bucket", "https:///m", "https://[x/m", "file://[x/m"],
+)
 def test_other_addresses_are_refused_with_what_to_write(tmp_path, uri):
     with pytest.raises(ManifestError) as caught:
         get(uri, tmp_path)

@@ -98,10 +98,14 @@ def test_the_accuracy_on_validation_data_stands_in_the_manifest(running, run_imp
         assert found.pull_bundle(tmp_path / "pulled").name == "plate-reader"
 
 
-@pytest.mark.parametrize("arrays", [{"x": "x"}, {"x": "x", "y": np.zeros((10, 2), int)}, {"x": "x", "y": np.zeros(10)}])
-def test_validation_data_without_labels_is_a_mistake(run_import, message, onnx_file, tmp_path, arrays):
+@pytest.mark.parametrize(
+    "labels",
+    [None, np.zeros((10, 2), int), np.zeros(10), np.zeros(9, int), np.zeros(11, int), np.array(3)],
+    ids=["none", "two a sample", "fractions", "too few", "too many", "one number"],
+)
+def test_validation_data_without_labels_is_a_mistake(run_import, message, onnx_file, tmp_path, labels):
     x = np.zeros((10, 3, SIDE, SIDE), np.float32)
-    np.savez(tmp_path / "v.npz", **{**arrays, "x": x})
+    np.savez(tmp_path / "v.npz", x=x, **({} if labels is None else {"y": labels}))
     model = {"source": {"onnxUri": str(onnx_file)}, "validation": {"uri": str(tmp_path / "v.npz")}}
     assert run_import(model, "unrated") == 2
     assert (message()["field"], message()["retry"]) == ("spec.model.validation.uri", False)
