@@ -14,6 +14,8 @@ _OBJECTIVES = {Minimize.LATENCY: Objective.LATENCY, Minimize.THROUGHPUT: Objecti
 UNLIMITED_BPS = 1e10
 """What a link without a declared bandwidth is believed to carry before anything is seen."""
 MAX_BATCH = 1024
+MAX_BATCH_SIZES = 16
+"""Each is measured on every tier and planned for."""
 ENCODINGS = ("raw", "zstd", "lz4")
 
 
@@ -138,16 +140,24 @@ def batch_sizes(text: str, annotation: str) -> tuple[int, ...]:
         ManifestError: it is no such list; `annotation` is where it stands.
     """
     found = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and 1 <= int(part) <= MAX_BATCH for part in found):
+    if len(found) > MAX_BATCH_SIZES or not all(_is_size(part) for part in found):
         path = f"metadata.annotations[{annotation}]"
-        raise ManifestError(f"{text!r} is no list of batch sizes; write as in 1,8,32 (1 to {MAX_BATCH})", path)
+        raise ManifestError(
+            f"{text[:40]!r} is no list of batch sizes; write at most {MAX_BATCH_SIZES} of 1 to {MAX_BATCH}, as 1,8,32",
+            path,
+        )
     return tuple(sorted({int(part) for part in found}))
+
+
+def _is_size(text: str) -> bool:
+    # The length comes first: Python refuses to read numbers of thousands of digits.
+    return len(text) <= len(str(MAX_BATCH)) and text.isdecimal() and 1 <= int(text) <= MAX_BATCH
 
 
 def _encoding(text: str) -> str:
     if text not in ENCODINGS:
         path = f"metadata.annotations[{WIRE_ENCODING}]"
-        raise ManifestError(f"{text!r} is no encoding without loss; write {', '.join(ENCODINGS)}", path)
+        raise ManifestError(f"{text[:40]!r} is no encoding without loss; write {', '.join(ENCODINGS)}", path)
     return text
 
 

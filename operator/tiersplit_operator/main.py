@@ -22,7 +22,7 @@ from tiersplit_operator.adaptation.polling import Poller
 from tiersplit_operator.clients.events import EventRecorder
 from tiersplit_operator.clients.kubernetes import KubernetesClient
 from tiersplit_operator.clients.prometheus import PrometheusClient
-from tiersplit_operator.clients.registry import RegistryClient
+from tiersplit_operator.clients.registry import RegistryClient, hasty
 from tiersplit_operator.clients.session import Call, Session, load_configuration
 from tiersplit_operator.facts import Key
 from tiersplit_operator.gather import Gatherer
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("tiersplit.operator")
 DRAIN_S = 2.0
 EXIT_INPUT = 2
+DEEPEST = 12_000
+"""Calls within calls: the API server takes documents 10,000 levels deep, and parsing goes down level by level. At
+Python's own limit a single manifest with a deep pod template would end the watch of everybody's."""
 
 
 def main() -> None:
@@ -54,6 +57,7 @@ def main() -> None:
         sys.stderr.write(f"tiersplit-operator: {error}\n")
         sys.exit(EXIT_INPUT)
     set_up_logs(settings)
+    sys.setrecursionlimit(DEEPEST)
     try:
         asyncio.run(run(settings))
     except TiersplitError as error:
@@ -94,7 +98,7 @@ class Parts:
         self.handlers = Handlers(settings, self._add, self._gone, self._route_changed, self._complaint)
         self.store = IndexedStore(self.handlers.indexes)
         ca_file = Path(settings.registry.ca_file) if settings.registry.ca_file else None
-        self.registry = RegistryClient(registry_access(settings.registry.plain_http, ca_file))
+        self.registry = RegistryClient(hasty(registry_access(settings.registry.plain_http, ca_file)))
         poller = Poller(prometheus, settings.prometheus.url) if settings.prometheus.url else None
         self.fleet = Fleet(settings, api, self.registry, self._changed, moved=_count_move, poller=poller)
         self.planner = Planner(self.registry, WorkerProcess(settings.planner), self._changed, settings.planner.workers)

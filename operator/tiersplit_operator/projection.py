@@ -8,11 +8,10 @@ from typing import Any
 
 from tiersplit_operator.conditions import parse_time
 from tiersplit_operator.facts import Child, Document, JobState, JobStatus, Key, Pod, RouteRecord, WorkloadStatus
-from tiersplit_operator.resources.configmaps import ROUTE_FILE
+from tiersplit_operator.resources.configmaps import ROUTE_FILE, epoch_of
 from tiersplit_operator.resources.context import (
     BUNDLE_ANNOTATION,
     DEPLOYMENT_LABEL,
-    EPOCH_ANNOTATION,
     SELECTED_ANNOTATION,
     STEP_LABEL,
     TIER_LABEL,
@@ -148,14 +147,13 @@ def route_of(body: Document) -> RouteRecord | None:
     annotations = metadata.get("annotations") or {}
     try:
         payload = base64.b64decode((body.get("binaryData") or {}).get(ROUTE_FILE, ""), validate=True)
-        epoch = int(annotations.get(EPOCH_ANNOTATION, "0"))
     except (binascii.Error, ValueError):
-        payload, epoch = b"", 0
+        payload = b""
     return RouteRecord(
         resource_version=str(metadata.get("resourceVersion", "")),
         uid=str(metadata["uid"]),
         owner_uid=_owner(metadata),
-        epoch=epoch,
+        epoch=epoch_of(annotations),
         bundle=str(annotations.get(BUNDLE_ANNOTATION, "")),
         selected=str(annotations.get(SELECTED_ANNOTATION, "")),
         payload=payload,

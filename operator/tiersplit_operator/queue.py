@@ -19,7 +19,7 @@ RESYNC_JITTER = 0.2
 log = logging.getLogger("tiersplit.operator.queue")
 
 Work = Callable[[K], Awaitable[float | None]]
-"""Looks at one key; returns the seconds until it wants to look again, or None for the resync."""
+"""Looks at one key; returns the seconds until it wants to look again, None for the resync, infinity for never."""
 
 
 @dataclass(frozen=True, slots=True)

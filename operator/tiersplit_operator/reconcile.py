@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -16,7 +17,7 @@ from tiersplit_operator.clients.session import RejectedError
 from tiersplit_operator.comparison import contains, stamped
 from tiersplit_operator.conditions import READY, TRUE, Mark, not_ready, reconciled, rejected
 from tiersplit_operator.decide.progress import PlanOrder, Progress, Tree
-from tiersplit_operator.facts import AdaptationView, Child, Facts, Key, Owner, RouteRecord, Target
+from tiersplit_operator.facts import AdaptationView, Child, Document, Facts, Key, Owner, RouteRecord, Target
 from tiersplit_operator.gather import Gatherer
 from tiersplit_operator.status import QUIET_S, has_drifted, is_news, next_status
 from tiersplit_operator.store import Store
@@ -84,16 +85,31 @@ class Reconciler:
         self.used: dict[Key, frozenset[str]] = {}
 
     async def __call__(self, key: Key) -> float | None:
-        """Look at one resource; returns the seconds until it should be looked at again, or None for the resync."""
-        body = self._store.resource(key)
-        if body is None or body["metadata"].get("deletionTimestamp"):
+        """Look at one resource.
+
+        Returns:
+            Seconds until it should be looked at again; None for the resync, infinity where it is gone.
+        """
+        body = self._live(key)
+        if body is None:
             self.forget(key)
-            return None
-        with metrics.RECONCILE_SECONDS.time():
-            progress = await self._gatherer.decided(key, body)
-            self._note_used(key, progress)
-            progress = await self._applied(progress)
-            return await self._told(progress)
+            return math.inf
+        try:
+            with metrics.RECONCILE_SECONDS.time():
+                return await self._look(key, body)
+        finally:
+            if self._live(key) is None:  # it went meanwhile: what this look noted was noted after it was forgotten
+                self.forget(key)
+
+    def _live(self, key: Key) -> Document | None:
+        body = self._store.resource(key)
+        return None if body is None or body["metadata"].get("deletionTimestamp") else body
+
+    async def _look(self, key: Key, body: Document) -> float | None:
+        progress = await self._gatherer.decided(key, body)
+        self._note_used(key, progress)
+        progress = await self._applied(progress)
+        return await self._told(progress)
 
     def forget(self, key: Key) -> None:
         """The resource is gone; Kubernetes removes what it owned."""

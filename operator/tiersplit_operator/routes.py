@@ -1,9 +1,11 @@
 """`Routes/Watch` for pods: they dial here, prove who they are, get each new route, and report."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,8 +24,11 @@ from tiersplit_wire.v1 import route_pb2_grpc as rpc
 
 FIRST_REPORT_S = 10.0
 MAX_STREAMS = 20_000
+MAX_STREAMS_OF_POD = 16
+"""Connections that broke without a word count until they are noticed."""
 MAX_TOKEN_BYTES = 12 * 2**10
 MAX_REPORT_BYTES = 512 * 2**10
+MAX_NODE_LENGTH = 253
 _OPTIONS = (
     *(pair for pair in SERVER_OPTIONS if pair[0] != "grpc.max_receive_message_length"),
     ("grpc.max_receive_message_length", MAX_REPORT_BYTES),
@@ -78,6 +83,7 @@ class RoutesServer(rpc.RoutesServicer):
         self._changes: dict[Key, set[asyncio.Event]] = {}
         self._parsed: dict[Key, tuple[RouteRecord, pb.Route | None]] = {}
         self._streams = 0
+        self._of_pods: Counter[str] = Counter()
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> str:
@@ -113,12 +119,26 @@ class RoutesServer(rpc.RoutesServicer):
         self._streams += 1
         try:
             guest = await self._admit(request_iterator, context)
-            async for route in self._serve(guest, request_iterator):
-                yield route
+            with self._seated(guest.pod):
+                async for route in self._serve(guest, request_iterator):
+                    yield route
         except RefusedError as refused:
             await context.abort(refused.code, str(refused))
         finally:
             self._streams -= 1
+
+    @contextlib.contextmanager
+    def _seated(self, pod: Pod) -> Iterator[None]:
+        """One pod must not take the places of all the others."""
+        if self._of_pods[pod.uid] >= MAX_STREAMS_OF_POD:
+            raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the pod has {MAX_STREAMS_OF_POD} streams already")
+        self._of_pods[pod.uid] += 1
+        try:
+            yield
+        finally:
+            self._of_pods[pod.uid] -= 1
+            if not self._of_pods[pod.uid]:
+                del self._of_pods[pod.uid]
 
     async def _admit(self, reports: AsyncIterator[pb.StageReport], context: Any) -> _Guest:
         """Which resource the pod belongs to: by its token, its first report and its labels."""
@@ -186,7 +206,8 @@ class RoutesServer(rpc.RoutesServicer):
         """A pod speaks for itself alone, whatever it says that it is."""
         if (report.deployment, report.tier) != (guest.key.name, guest.pod.tier):
             raise RefusedError(grpc.StatusCode.PERMISSION_DENIED, "a report is about another deployment or tier")
-        report.instance = guest.pod.name
+        report.instance, report.namespace = guest.pod.name, guest.key.namespace
+        report.node = guest.pod.node or report.node[:MAX_NODE_LENGTH]
         self._reports(guest.key, report)
 
 

@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -83,7 +84,7 @@ class Schedule(Generic[K]):
         return key
 
     def done(self, key: K, now: float, after_s: float) -> None:
-        """The look at the key succeeded; the next one is at most `after_s` seconds away."""
+        """The look at the key succeeded; the next one is at most `after_s` seconds away; infinity forgets the key."""
         self._failures.pop(key, None)
         self._land(key, now + after_s)
 
@@ -112,7 +113,9 @@ class Schedule(Generic[K]):
             self._dropped.discard(key)
             self._failures.pop(key, None)
             return
-        self.add(key, at if again is None else min(at, again))
+        due = at if again is None else min(at, again)
+        if due < math.inf:
+            self.add(key, due)
 
     def _clear_stale(self) -> None:
         """Entries whose key was brought forward, taken or dropped stay in the heap until they come up."""

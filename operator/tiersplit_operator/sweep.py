@@ -65,10 +65,17 @@ class Sweeper:
             return 0
         unused = frozenset([pair for place in await self._places() for pair in await self._unused(place)])
         doomed, self._suspects = unused & self._suspects, unused - self._suspects
+        removed = 0
         for place, digest in sorted(doomed):
+            if digest in self._kept():  # a resource found it while others were removed
+                continue
             await self._shelves.delete(place, digest)
             log.info("removed %s@%s, which nothing uses", place, digest)
-        return len(doomed)
+            removed += 1
+        return removed
+
+    def _kept(self) -> set[str]:
+        return {digest for found in self._used.values() for digest in found}
 
     async def _places(self) -> list[str]:
         return await self._shelves.repositories(self._prefix)
@@ -76,6 +83,5 @@ class Sweeper:
     async def _unused(self, place: str) -> list[tuple[str, str]]:
         """Manifests under our own tags alone: one that a person tagged as well is theirs."""
         tags = await self._shelves.tags(place)
-        kept = {digest for found in self._used.values() for digest in found}
-        kept |= {digest for tag, digest in tags.items() if not tag.startswith(OURS)}
+        kept = self._kept() | {digest for tag, digest in tags.items() if not tag.startswith(OURS)}
         return [(place, digest) for digest in sorted(set(tags.values()) - kept)]

@@ -33,7 +33,7 @@ def digest(text):
 
 
 def reference(name):
-    return f"oci://registry.test/models@{digest(name)}"
+    return f"oci://registry.test:5000/tiersplit/models@{digest(name)}"
 
 
 def resource(annotations=(), adaptation=(), name="net", rollout="Surge"):
@@ -169,7 +169,7 @@ class Clock:
 
 def target(weights="a", wanted=None, owner=OWNER):
     made = wanted or resource(name=owner.key.name)
-    artifact = ArtifactRecord("registry.test/models", digest(weights))
+    artifact = ArtifactRecord("registry.test:5000/tiersplit/models", digest(weights))
     return Target(owner, made, 1, artifact, ADDRESSES)
 
 

@@ -27,7 +27,7 @@ class RouteWorld:
     def __init__(self):
         self.tokens = {f"token-{i}": SimpleNamespace(namespace="shop", pod_uid=f"uid-{i}") for i in range(200)}
         self.tokens["token-far"] = SimpleNamespace(namespace="far", pod_uid="uid-0")
-        self.known = tuple(Pod(f"pod-{i}", uid=f"uid-{i}", tier="edge") for i in range(200))
+        self.known = tuple(Pod(f"pod-{i}", uid=f"uid-{i}", tier="edge", node=f"node-{i}") for i in range(200))
         self.routes, self.reports, self.leads, self.reviews, self.down = {}, [], True, [], False
         self.server, self.address = None, ""
 

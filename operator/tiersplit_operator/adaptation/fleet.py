@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from tiersplit_api.v1alpha1.types import SplitDeployment
 from tiersplit_bundle.bundle import Bundle
 from tiersplit_control.catalogue import Catalogue
-from tiersplit_core.errors import TiersplitError
+from tiersplit_core.errors import OperationError, TiersplitError
 from tiersplit_operator.adaptation.member import Look, Member
 from tiersplit_operator.adaptation.news import News
 from tiersplit_operator.adaptation.polling import Poller
@@ -118,6 +118,9 @@ class Fleet:
         present, intact = await _present(entry, route)
         if present is None or not present.bundle:
             return
+        prefix = self._settings.registry.prefix
+        if not present.bundle.startswith(f"oci://{prefix}/"):  # a person may have written any address into it
+            raise OperationError(f"its bundle does not lie below {prefix}")
         addresses = tuple((tier.tier, tier.addresses[0]) for tier in present.tiers if tier.addresses)
         basis = (owner, present.bundle, wanted_by(resource), tuple(sorted(addresses)))
         if not intact or entry.basis != basis:
@@ -192,16 +195,17 @@ class Fleet:
         async with entry.lock:
             member, now = entry.member, self._clock()
             entry.due = now + member.served.intent.polling_s
-            member.reports.forget_stale(now)
-            look = member.look(now)
             try:
+                member.reports.forget_stale(now)
+                look = member.look(now)
                 if look.route is not None:
                     await self._write(entry, look.route)
+                self._settle(entry, look)
             except TiersplitError as error:
                 log.warning("%s/%s: the route is not written: %s", *key, error)
                 self._changed(key)
-                return
-            self._settle(entry, look)
+            except Exception:  # whatever its pods reported, the other resources are adapted
+                log.exception("%s/%s: a look failed", *key)
 
     def _settle(self, entry: _Entry, look: Look) -> None:
         """Tell what is worth telling; too early a tale is told at the next look, which then comes soon."""

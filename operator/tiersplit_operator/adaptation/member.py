@@ -127,6 +127,12 @@ class Member:
         """Names of the bundle's plans that heads have verified."""
         return self.reports.selectable(now, self.first_tier, self.since) & frozenset(self.names.values())
 
+    def active(self, now: float) -> dict[str, int]:
+        """How many heads use each plan; names that the route does not have are nobody's plans."""
+        known = {plan.digest for plan in self.route.plans}
+        counts = self.reports.active(now, self.first_tier)
+        return {name: count for name, count in counts.items() if name in known}
+
     def costs(self, seen: Outlook) -> Mapping[str, float]:
         """What each plan takes, by digest. Between two looks at a resource at rest nothing changes."""
         if self._costs is None or self._costs[0] != seen:

@@ -1,6 +1,7 @@
 """What stages report over the route stream, kept per resource; nothing here waits or writes."""
 
 import math
+import re
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ MAX_STAGES = 2000
 """Per resource; more reports than that are not kept."""
 MAX_MOVES = 20
 MAX_REASON = 200
+PLAN = re.compile(r"sha256:[0-9a-f]{64}")
+"""What the status takes for a plan's digest: what else a pod says would have the whole status refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,8 @@ def _batch(report: pb.StageReport) -> int | None:
 def _moved_alone(before: pb.StageReport, report: pb.StageReport) -> bool:
     """A head's reason stands until its next own move: only with another one it moved by itself."""
     moved = "" not in (before.active, report.active) and before.active != report.active
-    return moved and bool(report.decision) and report.decision != before.decision
+    named = PLAN.fullmatch(plan_digest(report.active)) is not None
+    return moved and named and bool(report.decision) and report.decision != before.decision
 
 
 def _words(report: pb.StageReport) -> tuple[object, ...]:

@@ -36,7 +36,7 @@ def view_of(member: Member, now: float) -> AdaptationView:
         observed_s=member.reports.observed_s(now, member.first_tier),
         links=_links(member, seen),
         loads=dict(zip(member.served.intent.tier_names, seen.loads, strict=True)),
-        nodes=_by_digest(member.reports.active(now, member.first_tier)),
+        nodes=_by_digest(member.active(now)),
         fallback=_fallback(member, now),
         recommendation=_recommendation(member),
         pin_problem=_pin_problem(member, now),

@@ -6,8 +6,7 @@ from typing import Any, Protocol
 
 from tiersplit_core.errors import ConflictError, OperationError
 from tiersplit_operator.facts import Owner, RouteRecord
-from tiersplit_operator.resources.configmaps import route_config_map
-from tiersplit_operator.resources.context import EPOCH_ANNOTATION
+from tiersplit_operator.resources.configmaps import epoch_of, route_config_map
 from tiersplit_operator.resources.names import route_name
 from tiersplit_operator.settings import OperatorSettings
 from tiersplit_wire.v1 import route_pb2 as pb
@@ -119,10 +118,10 @@ class RouteWriter:
             self._version = ""
             return
         metadata = found["metadata"]
-        epoch = str((metadata.get("annotations") or {}).get(EPOCH_ANNOTATION, "0"))
-        if self.epoch and epoch.isdecimal() and int(epoch) > self.epoch:
+        epoch = epoch_of(metadata.get("annotations") or {})
+        if self.epoch and epoch > self.epoch:
             raise OperationError(f"another process has written a newer route of {self.owner.key.name}")
-        self.epoch = max(self.epoch, int(epoch) if epoch.isdecimal() else 0)
+        self.epoch = max(self.epoch, epoch)
         self._version = str(metadata["resourceVersion"])
 
     async def _found(self) -> Document | None:

@@ -18,6 +18,8 @@ CONTROLLER = f"{GROUP}/operator"
 QUIET_S = 300.0
 MAX_REMEMBERED = 4096
 MAX_NOTE = 1000
+MAX_PER_RESOURCE = 60
+"""Within `QUIET_S`: heads that move to and fro fill no etcd; the status has the newest moves anyway."""
 MAX_REASON = 128
 
 
@@ -47,6 +49,7 @@ class EventRecorder:
     ) -> None:
         self._api, self._instance, self._clock, self._wall = api, instance, clock, wall
         self._said: OrderedDict[tuple[str, str, str], _Said] = OrderedDict()
+        self._spoken: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     async def tell(self, owner: Owner, reason: str, message: str, *, warning: bool = False) -> None:
         """Say it once; the same again within five minutes is dropped, later it is counted. Never raises API errors."""
@@ -54,11 +57,23 @@ class EventRecorder:
         said = self._remembered((owner.uid, reason, note))
         if said.count and self._clock() - said.last_s < QUIET_S:
             return
+        if not self._may_speak(owner.uid):
+            return
         said.count, said.last_s = said.count + 1, self._clock()
         try:
             await self._write(owner, reason[:MAX_REASON], note, "Warning" if warning else "Normal", said)
         except OperationError as error:
             log.warning("an event for %s is lost: %s", owner.key.name, error)
+
+    def _may_speak(self, uid: str) -> bool:
+        began_s, count = self._spoken.get(uid, (self._clock(), 0))
+        if self._clock() - began_s >= QUIET_S:
+            began_s, count = self._clock(), 0
+        self._spoken[uid] = (began_s, count + 1)
+        self._spoken.move_to_end(uid)
+        while len(self._spoken) > MAX_REMEMBERED:
+            self._spoken.popitem(last=False)
+        return count < MAX_PER_RESOURCE
 
     def _remembered(self, key: tuple[str, str, str]) -> _Said:
         if key not in self._said:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ MISSING_S = 1.0
 MAX_ARTIFACTS = 8192
 MAX_BLOB_CACHE_BYTES = 64 * 2**20
 MAX_REPOSITORIES = 256
+TIMEOUT_S, ATTEMPTS, TRANSFER_S = 5.0, 3, 120.0
 MAX_BUNDLES = 64
 MAX_PROFILE_BYTES = 16 * 2**20
 DOCUMENTS = frozenset({media.GRAPH, media.SURFACE, media.PROFILE})
@@ -36,11 +38,16 @@ TIER_ANNOTATION = "tiersplit.tier"
 """Annotation of a profile's entry in a bundle's manifest: the tier's name."""
 
 
+def hasty(access: RegistryAccess) -> RegistryAccess:
+    """The same access, given up soon: looks wait for answers, and threads that hang are missed by all resources."""
+    return replace(access, timeout_s=TIMEOUT_S, attempts=ATTEMPTS, transfer_timeout_s=TRANSFER_S)
+
+
 class RegistryClient:
     """What the operator does with the registry.
 
     Args:
-        access: how it is reached; answers are waited for shortly, since a look at a resource waits for them.
+        access: how it is reached; see `hasty`.
         clock: seconds, monotonic.
     """
 

@@ -41,15 +41,24 @@ def accuracy(progress: Progress) -> Progress:
 def _verified(spec: Spec, target: Target) -> Mark:
     """Plans of this version compute with the model's own weights and send activations whole: they lose nothing."""
     least = spec.accuracy.min
-    measured = target.artifact.annotations.get(ACCURACY_ANNOTATION)
+    measured = _share(target.artifact.annotations.get(ACCURACY_ANNOTATION, ""))
     if least is None:
         return conditions.accuracy_met("every plan computes what the model computes")
     if measured is None:
         return conditions.accuracy_unknown()
-    if float(measured) < parse_percent(least):
-        message = f"the model reaches {float(measured):.2%}, spec.accuracy.min asks for {least}; lower it, or train on"
+    if measured < parse_percent(least):
+        message = f"the model reaches {measured:.2%}, spec.accuracy.min asks for {least}; lower it, or train on"
         return conditions.accuracy_missed(message)
-    return conditions.accuracy_met(f"every plan reaches the model's {float(measured):.2%}")
+    return conditions.accuracy_met(f"every plan reaches the model's {measured:.2%}")
+
+
+def _share(text: str) -> float | None:
+    """A number from 0 to 1; None where a bundle's annotation says something else."""
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if 0 <= found <= 1 else None
 
 
 def deploy(progress: Progress) -> Progress:

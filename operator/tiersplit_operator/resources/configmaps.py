@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping
 
 from tiersplit_operator.facts import Owner
 from tiersplit_operator.resources.context import (
@@ -16,6 +17,8 @@ from tiersplit_operator.resources.pods import REGISTRY_CA, Tree, metadata
 from tiersplit_operator.settings import OperatorSettings
 
 ROUTE_FILE, CONTROLLER_CA, MODEL_FILE = "route.binpb", "controller-ca.crt", "model.json"
+MAX_EPOCH_DIGITS = 18
+"""All of these fit the wire's 64 bits, and milliseconds since 1970 have 13."""
 
 
 def model_config_map(context: Context) -> Tree:
@@ -29,6 +32,12 @@ def model_config_map(context: Context) -> Tree:
         "metadata": metadata(context, model_name(context.name), context.labels()),
         "data": {MODEL_FILE: text, **({REGISTRY_CA: ca} if ca else {})},
     }
+
+
+def epoch_of(annotations: Mapping[str, str]) -> int:
+    """The epoch that a route's ConfigMap is annotated with; 0 where a person wrote something else."""
+    text = annotations.get(EPOCH_ANNOTATION, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_EPOCH_DIGITS else 0
 
 
 def route_config_map(

@@ -16,6 +16,8 @@ _SCALE: Mapping[str | None, Fraction] = {
     **{f"{unit}i": Fraction(1024**power) for power, unit in enumerate("KMGTPE", 1)},
 }
 
+MAX_LENGTH = 32
+
 
 def parse_core_quantity(value: object, path: str) -> Fraction:
     """The number that a core quantity says.
@@ -23,9 +25,10 @@ def parse_core_quantity(value: object, path: str) -> Fraction:
     Raises:
         ManifestError: it is none.
     """
-    match = _CORE.match(str(value))
+    text = str(value)
+    match = _CORE.match(text) if len(text) <= MAX_LENGTH else None
     if match is None or isinstance(value, bool):
-        raise ManifestError(f"{value!r} is no quantity; write a number such as 250m, 2 or 512Mi", path)
+        raise ManifestError(f"{text[:MAX_LENGTH]!r} is no quantity; write a number such as 250m, 2 or 512Mi", path)
     return Fraction(match.group(1)) * _SCALE[match.group(2)]
 
 

@@ -31,7 +31,7 @@ def route(epoch, selected="p"):
 def test_a_pod_gets_the_route_that_is_and_every_later_one_and_its_reports_are_heard():
     async def work(world):
         world.publish(route(1))
-        async with world.watch(instance="somebody else", active="p") as call:
+        async with world.watch(instance="somebody else", node="elsewhere", namespace="far", active="p") as call:
             assert (await call.read()).epoch == 1
             for epoch in (2, 3, 7):
                 world.publish(route(epoch))
@@ -42,6 +42,7 @@ def test_a_pod_gets_the_route_that_is_and_every_later_one_and_its_reports_are_he
             (KEY, "pod-0", "p"),
             (KEY, "pod-0", "q"),
         ]
+        assert {(report.namespace, report.node) for _, report in world.reports} == {("shop", "node-0")}
         await world.until(lambda: world.server.streams == 0, "the stream ends with the pod")
 
     serve_routes(work)
@@ -175,6 +176,23 @@ def test_the_number_of_streams_is_bounded(monkeypatch):
         async with world.watch() as call:
             await call.read()
             assert (await world.refusal(token="token-1"))[0] is CODE.RESOURCE_EXHAUSTED
+
+    serve_routes(work)
+
+
+def test_one_pod_does_not_take_the_places_of_others(monkeypatch):
+    monkeypatch.setattr(routes, "MAX_STREAMS_OF_POD", 1)
+
+    async def work(world):
+        world.publish(route(1))
+        async with world.watch() as call:
+            await call.read()
+            assert (await world.refusal())[0] is CODE.RESOURCE_EXHAUSTED
+            async with world.watch(token="token-1") as other:
+                assert (await other.read()).epoch == 1
+        await world.until(lambda: world.server.streams == 0, "the streams end")
+        async with world.watch() as call:
+            assert (await call.read()).epoch == 1
 
     serve_routes(work)
 

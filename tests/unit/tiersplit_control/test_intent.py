@@ -67,6 +67,8 @@ def test_a_result_that_is_not_needed_at_the_first_tier_has_no_way_back() -> None
         ("", "  objective: {maximize: Accuracy, maxLatencyMilliseconds: 9}\n", "spec.objective", "Latency"),
         ('tiersplit.dev/batches: "0"', "", "annotations[tiersplit.dev/batches]", "1,8,32"),
         ('tiersplit.dev/batches: "many"', "", "annotations[tiersplit.dev/batches]", "1,8,32"),
+        (f'tiersplit.dev/batches: "{"9" * 5000}"', "", "annotations[tiersplit.dev/batches]", "1,8,32"),
+        (f'tiersplit.dev/batches: "{",".join(map(str, range(1, 18)))}"', "", "tiersplit.dev/batches", "at most 16"),
         ("tiersplit.dev/wire-encoding: jpeg", "", "wire-encoding", "raw, zstd, lz4"),
     ],
 )

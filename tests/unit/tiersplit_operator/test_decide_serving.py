@@ -142,6 +142,8 @@ ACCURACY = {
     "a drop": ({"model": VALIDATED, "accuracy": {"maxDrop": "1%"}}, "0.9", ("True", "Verified"), True),
     "enough": ({"model": VALIDATED, "accuracy": {"min": "70%"}}, "0.9", ("True", "Verified"), True),
     "too little": ({"model": VALIDATED, "accuracy": {"min": "95%"}}, "0.9", ("False", "BelowMinimum"), False),
+    "no number": ({"model": VALIDATED, "accuracy": {"min": "95%"}}, "good", ("Unknown", "NoValidationData"), True),
+    "no share": ({"model": VALIDATED, "accuracy": {"min": "95%"}}, "nan", ("Unknown", "NoValidationData"), True),
     "not measured": ({"model": VALIDATED, "accuracy": {"min": "95%"}}, None, ("Unknown", "NoValidationData"), True),
 }
 

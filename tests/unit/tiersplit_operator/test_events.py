@@ -3,7 +3,7 @@
 import asyncio
 
 from tiersplit_core.errors import ConflictError, OperationError
-from tiersplit_operator.clients.events import QUIET_S, EventRecorder
+from tiersplit_operator.clients.events import MAX_PER_RESOURCE, QUIET_S, EventRecorder
 from tiersplit_operator.facts import Key, Owner
 
 OWNER = Owner(Key("shop", "digits"), "u-1")
@@ -67,6 +67,16 @@ def test_an_operator_that_started_again_counts_on():
     tell(api, ("Planned", "3 plans"))
     (event,) = api.events.values()
     assert event["series"]["count"] == 2
+
+
+def test_a_resource_whose_facts_never_repeat_fills_no_etcd():
+    api, clock = Api(), [0.0]
+    many = [("Moved", f"plan {i}") for i in range(2 * MAX_PER_RESOURCE)]
+    recorder = tell(api, *many, clock=clock)
+    assert len(api.events) == MAX_PER_RESOURCE
+    clock[0] += QUIET_S
+    tell(api, ("Moved", "again"), recorder=recorder)
+    assert len(api.events) == MAX_PER_RESOURCE + 1
 
 
 def test_an_event_that_is_lost_ends_nothing():

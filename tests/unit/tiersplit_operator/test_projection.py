@@ -128,6 +128,13 @@ def test_a_damaged_route_is_an_empty_one_and_another_config_map_is_none():
     assert route_of({"metadata": {**META, "name": "digits-model"}}) is None
 
 
+@pytest.mark.parametrize("epoch", ["-5", "9" * 19, "9" * 5000, "٣", "x", ""])
+def test_an_epoch_that_a_person_wrote_and_the_wire_cannot_carry_is_none(epoch):
+    found = route_map()
+    found["metadata"]["annotations"]["tiersplit.dev/epoch"] = epoch
+    assert (route_of(found).epoch, route_of(found).payload) == (0, b"route")
+
+
 def test_an_object_without_our_label_belongs_to_nobody():
     assert key_of({"metadata": META}) == Key("shop", "digits")
     assert key_of({"metadata": {**META, "labels": {}}}) is None

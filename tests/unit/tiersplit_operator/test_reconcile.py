@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -291,9 +292,19 @@ def test_numbers_that_drift_are_written_once_a_minute():
 def test_a_resource_that_is_gone_is_forgotten():
     world = served()
     world.body = {**world.body, "metadata": {**world.body["metadata"], "deletionTimestamp": "2026-05-01T12:00:00Z"}}
-    assert world.look() is None
+    assert world.look() == math.inf
     assert world.dropped == [KEY]
     assert world.calls == []
+    assert KEY not in world.reconciler.used
+
+
+def test_what_goes_during_its_look_is_forgotten_after_it():
+    world = served()
+    body, world.resource = world.body, lambda _key: shown.pop(0) if shown else None
+    shown = [body]
+    world.look()
+    assert world.calls == []  # everything stands already
+    assert world.dropped == [KEY]
     assert KEY not in world.reconciler.used
 
 

@@ -1,5 +1,6 @@
 """Which key is looked at when."""
 
+import math
 from collections import Counter
 
 import pytest
@@ -40,6 +41,17 @@ def test_a_key_in_flight_is_not_taken_again_but_looked_at_once_more_afterwards()
     assert found.take(5.0) is None
     found.done("a", 5.0, 600.0)
     assert found.take(5.0) == "a"
+
+
+def test_a_key_that_is_done_for_good_is_forgotten_unless_it_was_added_meanwhile():
+    found = schedule()
+    for key in "ab":
+        found.add(key, 0.0)
+        found.take(0.0)
+    found.add("b", 1.0)
+    for key in "ab":
+        found.done(key, 2.0, math.inf)
+    assert (len(found), found.take(2.0), found.next_due()) == (1, "b", None)
 
 
 def test_a_key_that_is_done_returns_after_the_time_it_asked_for():

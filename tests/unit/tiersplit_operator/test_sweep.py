@@ -49,6 +49,19 @@ def test_what_is_used_by_the_second_look_stays():
     assert asyncio.run(main()) == {"plan-b": "d2"}
 
 
+def test_what_is_used_while_others_are_removed_stays():
+    used = {ONE: frozenset()}
+
+    class Slow(Shelves):
+        async def delete(self, reference, digest):
+            await super().delete(reference, digest)
+            used[ONE] = frozenset({"d2"})
+
+    shelves = Slow({"plan-a": "d1", "plan-b": "d2"})
+    assert sweeps(shelves, used) == [0, 1]
+    assert shelves.all == {"plan-b": "d2"}
+
+
 def test_tags_of_people_protect_what_they_name():
     shelves = Shelves({"plan-b": "d2", "v1": "d2", "latest": "d4"})
     assert sweeps(shelves, {ONE: frozenset()}) == [0, 0]

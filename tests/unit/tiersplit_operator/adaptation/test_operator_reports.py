@@ -90,6 +90,13 @@ def test_a_heads_own_move_is_told_once_and_a_move_by_the_operator_is_not_taken_f
     assert len(found.moves) == 1
 
 
+@pytest.mark.parametrize("name", ["x", "sha256:" + "g" * 64, "sha256:" + "0" * 65, "x" * 100_000])
+def test_a_plan_that_cannot_be_is_no_move(name):
+    found = taken(head([A], A))
+    found.take(head([A], name, decision="because"), NOW + 1, WALL)
+    assert list(found.moves) == []
+
+
 def test_news_are_words_and_not_numbers():
     found = taken(head([A], A, estimates=[link(PLACES[0], 1e6)]))
     assert not found.take(head([A], A, estimates=[link(PLACES[0], 9e6)], load=3.0), NOW + 1, WALL)
