@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
-from tiersplit_core.errors import ExhaustedError, RequestError, TiersplitError, UnavailableError
+from tiersplit_core.errors import (
+    ExhaustedError,
+    FrameError,
+    OperationError,
+    RequestError,
+    TiersplitError,
+    UnavailableError,
+)
 from tiersplit_stage.execute import Job
 from tiersplit_stage.metrics import StageMetrics
 from tiersplit_stage.pipeline import Answer, Pipeline
@@ -209,7 +216,7 @@ class Head:
         return self.plans[digest].last_tier == 0 or (link is not None and link.usable)
 
     def _answered(self, plan: StagePlan, answer: Answer, began: float) -> HeadAnswer:
-        outputs = {**answer.outputs, **{tensor.name: proto_to_array(tensor) for tensor in answer.remote}}
+        outputs = _outputs(plan, answer)
         total = time.monotonic() - began
         served = self._count(plan.digest)
         served.answered += 1
@@ -254,8 +261,7 @@ class Head:
         job = Job(os.urandom(16), plan, 0, golden.inputs, golden.rows, deadline, admitted=True)
         try:
             answer = await self._pipeline.run(job)
-            remote = {tensor.name: proto_to_array(tensor) for tensor in answer.remote}
-            golden.check({**answer.outputs, **remote}, plan)
+            golden.check(_outputs(plan, answer), plan)
         except Exception as error:  # whatever it is, the plan has not proven itself; it is tried again
             return self._proven(plan, str(error) or type(error).__name__)
         return self._proven(plan, "")
@@ -272,6 +278,22 @@ class Head:
         self.verified.add(plan.digest)
         self._reselect()
         return True
+
+
+def _outputs(plan: StagePlan, answer: Answer) -> dict[str, NDArray[Any]]:
+    """The model's outputs, wherever they were computed.
+
+    Raises:
+        OperationError: a later tier left one out, or what it answered cannot be read.
+    """
+    try:
+        found = {**answer.outputs, **{tensor.name: proto_to_array(tensor) for tensor in answer.remote}}
+    except FrameError as error:
+        raise OperationError(f"what a later tier answered cannot be read: {error}") from error
+    missing = sorted(plan.outputs - set(found))
+    if missing:
+        raise OperationError(f"no tier answered with the output {missing[0]!r}")
+    return found
 
 
 def _fits(request: Request, plan: StagePlan) -> bool:

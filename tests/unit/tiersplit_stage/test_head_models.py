@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support.stages import MODEL, TinyModel
-from tiersplit_core.errors import RequestError, UnavailableError
+from tiersplit_core.errors import OperationError, RequestError, UnavailableError
 from tiersplit_stage.head import Head
 from tiersplit_stage.inference import InferenceServicer, ReadRequest, build_response
 from tiersplit_stage.link import LostError
@@ -15,6 +15,7 @@ from tiersplit_stage.metrics import StageMetrics
 from tiersplit_stage.pipeline import Answer
 from tiersplit_stage.plans import compile_plans
 from tiersplit_wire.client import request_of
+from tiersplit_wire.v1 import activation_pb2 as wire
 from tiersplit_wire.v1 import inference_pb2 as pb
 
 
@@ -149,3 +150,20 @@ def test_the_problem_of_a_plan_goes_with_the_plan(tiny, served):
     head.problems = {"011": "the link broke", "000": "differs"}
     head.update({"000": plans["000"]}, "", "")
     assert head.problems == {"000": "differs"}
+
+
+@pytest.mark.parametrize(
+    ("remote", "said"),
+    [([], "no tier answered with the output"), ([wire.Tensor(name="out", dtype="float32")], "cannot be read")],
+    ids=["nothing", "nonsense"],
+)
+def test_what_a_later_tier_answers_wrongly_is_not_told_to_be_the_clients_mistake(served, remote, said):
+    head, pipeline = served
+
+    async def run(_):
+        return Answer({}, remote)
+
+    pipeline.run = run
+    head.use("011")
+    with pytest.raises(OperationError, match=said):
+        ask(head, 4)

@@ -70,7 +70,8 @@ class Seen:
 
 
 def plan(digest: str, last_tier: int) -> Any:
-    return SimpleNamespace(digest=digest, key=digest, last_tier=last_tier, origin=SimpleNamespace(model=pb.Tensor()))
+    origin = SimpleNamespace(model=pb.Tensor())
+    return SimpleNamespace(digest=digest, key=digest, last_tier=last_tier, origin=origin, outputs=frozenset())
 
 
 @asynccontextmanager
