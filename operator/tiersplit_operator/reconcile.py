@@ -19,6 +19,8 @@ from tiersplit_operator.conditions import READY, TRUE, Mark, not_ready, reconcil
 from tiersplit_operator.decide.progress import PlanOrder, Progress, Tree
 from tiersplit_operator.facts import AdaptationView, Child, Document, Facts, Key, Owner, RouteRecord, Target
 from tiersplit_operator.gather import Gatherer
+from tiersplit_operator.resources.context import OPERATOR_ANNOTATION
+from tiersplit_operator.resources.names import account_name
 from tiersplit_operator.status import QUIET_S, has_drifted, is_news, next_status
 from tiersplit_operator.store import Store
 
@@ -108,8 +110,23 @@ class Reconciler:
     async def _look(self, key: Key, body: Document) -> float | None:
         progress = await self._gatherer.decided(key, body)
         self._note_used(key, progress)
+        other = _other_operator(progress)
+        if other:
+            return await self._left_to(other, progress)
         progress = await self._applied(progress)
         return await self._told(progress)
+
+    async def _left_to(self, other: str, progress: Progress) -> None:
+        """Touch nothing: two operators that each put back what the other one wrote would never come to rest."""
+        facts = progress.facts
+        self._adaptation.drop(facts.key)
+        message = (
+            f"operator {other} manages this resource, so {progress.settings.lease.place} leaves it alone; give both "
+            "watch.namespaces that do not overlap. If the other one is gone: kubectl annotate serviceaccount "
+            f"{account_name(facts.key.name)} {OPERATOR_ANNOTATION}-"
+        )
+        log.warning("%s", message, extra={"resource": "/".join(facts.key)})
+        await self._events.tell(facts.owner, "ManagedElsewhere", message, warning=True)
 
     def forget(self, key: Key) -> None:
         """The resource is gone; Kubernetes removes what it owned."""
@@ -217,6 +234,16 @@ class Reconciler:
             return
         self._written[facts.key] = self._clock()
         metrics.STATUS_WRITES.inc()
+
+
+def _other_operator(progress: Progress) -> str:
+    """The operator that made the resource's children, where that is another one; empty: it is this one, or nobody."""
+    facts = progress.facts
+    account = facts.child("ServiceAccount", account_name(facts.key.name))
+    if account is None or account.owner_uid != facts.owner.uid:
+        return ""
+    made_by = account.annotations.get(OPERATOR_ANNOTATION, "")
+    return "" if made_by == progress.settings.lease.place else made_by
 
 
 def _may_go(progress: Progress, child: Child) -> bool:

@@ -77,6 +77,11 @@ class LeaseSettings:
     namespace: str = "default"
     identity: str = "operator"
 
+    @property
+    def place(self) -> str:
+        """Names the operator, all of its replicas together: `NAMESPACE/NAME` of the Lease."""
+        return f"{self.namespace}/{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class PlannerSettings:

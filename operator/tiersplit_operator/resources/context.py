@@ -17,6 +17,8 @@ KEY_ANNOTATION = f"{GROUP}/key"
 EPOCH_ANNOTATION = f"{GROUP}/epoch"
 BUNDLE_ANNOTATION = f"{GROUP}/bundle"
 SELECTED_ANNOTATION = f"{GROUP}/selected"
+OPERATOR_ANNOTATION = f"{GROUP}/operator"
+"""Of a resource's ServiceAccount, which is made first: which operator's children these are."""
 
 
 @dataclass(frozen=True, slots=True)

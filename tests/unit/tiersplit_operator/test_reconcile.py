@@ -216,6 +216,22 @@ def test_an_object_that_is_not_ours_is_not_taken_over():
     assert "not ours" in world.conditions["Ready"]["message"]
 
 
+def test_what_another_operator_made_is_left_alone_until_its_name_is_taken_off():
+    world = served()
+    name = ("ServiceAccount", "digits-stage")
+    account = world.objects[name]
+    assert account.annotations["tiersplit.dev/operator"] == "default/tiersplit-operator"
+    world.objects[name] = replace(account, annotations={**account.annotations, "tiersplit.dev/operator": "far/other"})
+    del world.objects["Service", "digits"]
+    world.adopted.clear()
+    assert world.look() is None
+    assert (world.calls, world.adopted, world.dropped, world.told[-1]) == ([], [], [KEY], "ManagedElsewhere")
+    assert PLANNED.digest in world.reconciler.used[KEY]  # the registry may be shared
+    world.objects[name] = replace(account, annotations={}, document=b'{"metadata": {}}')
+    world.look()
+    assert {("apply", *name), ("apply", "Service", "digits")} <= set(world.calls)
+
+
 def test_what_the_api_server_refuses_is_a_condition_and_recovers_by_itself():
     world = World(answers={GIVEN: profiled(), "plan": PLANNED})
     world.refused["Deployment", "digits-edge"] = "spec.template.spec.priorityClassName: no such class"
