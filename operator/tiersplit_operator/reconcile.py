@@ -112,7 +112,8 @@ class Reconciler:
         self._note_used(key, progress)
         other = _other_operator(progress)
         if other:
-            return await self._left_to(other, progress)
+            await self._left_to(other, progress)
+            return None
         progress = await self._applied(progress)
         return await self._told(progress)
 

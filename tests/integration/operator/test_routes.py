@@ -180,6 +180,23 @@ def test_the_number_of_streams_is_bounded(monkeypatch):
     serve_routes(work)
 
 
+def test_a_pod_that_reports_without_end_waits(monkeypatch):
+    monkeypatch.setattr(routes, "PACE_S", 3600)
+
+    async def work(world):
+        world.publish(route(1))
+        async with world.watch() as call:
+            await call.read()
+            for _ in range(3):
+                await call.write(pb.StageReport(deployment=MODEL, tier="edge"))
+            await world.until(lambda: len(world.reports) == 2, "the second report is heard")
+            world.publish(route(2))
+            assert (await call.read()).epoch == 2
+            assert len(world.reports) == 2
+
+    serve_routes(work)
+
+
 def test_one_pod_does_not_take_the_places_of_others(monkeypatch):
     monkeypatch.setattr(routes, "MAX_STREAMS_OF_POD", 1)
 
