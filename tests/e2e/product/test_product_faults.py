@@ -43,7 +43,9 @@ class Fault:
 def kill_pods(namespace: str, selector: str) -> None:
     """End all processes of pods with SIGKILL, as a crash does; their kubelets start them again."""
     pods = get("pods", f"--namespace={namespace}", f"--selector={selector}")["items"]
-    for pid in [pid for pod in pods for pid in processes_of(pod["metadata"]["uid"])]:
+    found = [pid for pod in pods for pid in processes_of(pod["metadata"]["uid"])]
+    assert len(found) >= len(pods) > 0
+    for pid in found:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
