@@ -26,6 +26,8 @@ class Reads(Protocol):
 class Watchdog:
     """Compares, now and then, one resource as the watch shows it with the one that the API server has.
 
+    One that is behind is looked at again: the watch of its namespace alone may be dead, or it may be gone unseen.
+
     Args:
         store: what the watches show.
         api: reads.
@@ -42,6 +44,7 @@ class Watchdog:
     ) -> None:
         self._store, self._api, self._lag_s, self._choose = store, api, lag_s, choose
         self._misses = 0
+        self._suspect: Key | None = None
 
     async def run(self) -> None:
         """Look every minute until cancelled."""
@@ -54,7 +57,7 @@ class Watchdog:
         keys = list(self._store.keys())
         if not keys:
             return
-        key = self._choose(keys)
+        key = self._suspect if self._suspect in keys else self._choose(keys)
         known = _version(self._store.resource(key))
         try:
             found = _version(await self._api.get(KIND, *key))
@@ -62,7 +65,7 @@ class Watchdog:
             return
         # What changed within this very moment may be on its way; so it is three times in a row that count.
         behind = found not in {known, _version(self._store.resource(key))}
-        self._misses = self._misses + 1 if behind else 0
+        self._misses, self._suspect = (self._misses + 1, key) if behind else (0, None)
 
     def complaint(self) -> str:
         """Why this process should be started again; empty: it is fine."""

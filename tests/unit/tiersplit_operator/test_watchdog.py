@@ -56,6 +56,26 @@ def test_a_watch_that_shows_what_was_is_dead_after_three_looks(real):
     assert "the watch shows what was" in looks(*[World(real=real)] * MISSES)
 
 
+def test_a_resource_that_is_behind_is_not_forgiven_because_another_one_is_not():
+    other = Key("office", "digits")
+
+    class Half(World):
+        def keys(self):
+            return [KEY, other]
+
+        async def get(self, kind, namespace, name):
+            return {"metadata": {"resourceVersion": "1"}} if namespace == other.namespace else None
+
+    async def main():
+        turns = [KEY, other, other]
+        dog = Watchdog(Half(), Half(), lambda: 0.0, choose=lambda _keys: turns.pop(0))
+        for _ in range(MISSES):
+            await dog.look()
+        return dog.complaint()
+
+    assert "the watch shows what was" in asyncio.run(main())
+
+
 def test_one_look_in_between_that_fits_forgives():
     assert looks(World(real="2"), World(real="2"), World(), World(real="2")) == ""
 
