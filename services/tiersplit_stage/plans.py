@@ -133,24 +133,34 @@ def compile_plans(route: pb.Route, tier: str) -> dict[str, StagePlan]:
         path = f"route.plans[{i}]"
         if plan.digest in plans:
             raise InputError("another plan of the route has this digest", f"{path}.digest")
-        placed = _placed(plan, segments, names, path)
         _check_costs(plan, len(names), path)
         origin = _origin(plan.bundle, plan.golden_blobs, plan.model) if plan.HasField("model") else own
-        outputs = frozenset(found.tensor for found in origin.model.outputs)
-        given = frozenset(found.tensor for found in origin.model.inputs)
-        _check_order([info for info, _ in placed], given, outputs, path)
-        plans[plan.digest] = StagePlan(
-            plan.digest,
-            _key(plan, placed),
-            tuple(info for info, _ in placed),
-            tuple(place for _, place in placed),
-            names.index(tier),
-            names,
-            outputs,
-            {found.tensor: (found.bits or 64, found.encoding or "raw") for found in plan.crossings},
-            origin,
-        )
+        plans[plan.digest] = _compiled(plan, _placed(plan, segments, names, path), origin, names, tier, path)
     return plans
+
+
+def _compiled(
+    plan: pb.RoutePlan,
+    placed: Sequence[tuple[SegmentInfo, int]],
+    origin: Origin,
+    names: tuple[str, ...],
+    tier: str,
+    path: str,
+) -> StagePlan:
+    outputs = frozenset(found.tensor for found in origin.model.outputs)
+    given = frozenset(found.tensor for found in origin.model.inputs)
+    _check_order([info for info, _ in placed], given, outputs, path)
+    return StagePlan(
+        digest=plan.digest,
+        key=_key(plan, placed),
+        segments=tuple(info for info, _ in placed),
+        tiers=tuple(place for _, place in placed),
+        tier=names.index(tier),
+        tier_names=names,
+        outputs=outputs,
+        crossings={found.tensor: (found.bits or 64, found.encoding or "raw") for found in plan.crossings},
+        origin=origin,
+    )
 
 
 def _origin(bundle: str, golden: Iterable[str], model: pb.Model) -> Origin:
