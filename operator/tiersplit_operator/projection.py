@@ -19,6 +19,8 @@ from tiersplit_operator.resources.context import (
 from tiersplit_operator.resources.names import route_name
 
 MAX_WORDS = 1000
+MAX_TERMINATION = 4096
+"""As many as Kubernetes keeps: half of a JSON object could not be read."""
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 _DROPPED = {"managedFields", "creationTimestamp", "generation", "resourceVersion", "uid", "selfLink"}
 
@@ -107,7 +109,7 @@ def pod_of(body: Document) -> Pod:
         ready=true.get("Ready", {}).get("status") == "True",
         unscheduled=_unscheduled(true.get("PodScheduled", {})),
         waiting=_waiting(containers),
-        terminated=str(ended.get("message") or "")[:MAX_WORDS],
+        terminated=str(ended.get("message") or "")[:MAX_TERMINATION],
         exit_reason="" if ended.get("exitCode", 0) == 0 else str(ended.get("reason") or "Error"),
         created=parse_time(metadata.get("creationTimestamp")),
         deleting=bool(metadata.get("deletionTimestamp")),

@@ -16,7 +16,7 @@ DEFAULT_FILE = "/dev/termination-log"
 MAX_BYTES = 4096
 """Kubernetes keeps no more of a termination message."""
 
-_MAX_ERROR_CHARACTERS = 700
+_MAX_ERROR_CHARACTERS, _MAX_FIELD_CHARACTERS = 700, 200
 EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
 
 
@@ -46,17 +46,24 @@ def finish(work: Callable[[], str], environment: Mapping[str, str] = os.environ)
 
 def failure(reason: str, field: str = "", *, retry: bool) -> dict[str, Any]:
     """The message of a Job that failed; bounded, since Kubernetes cuts what is longer."""
-    return {"error": _bounded(reason), "field": _bounded(field), "retry": retry}
+    found: dict[str, Any] = {"error": "", "field": _bounded(field, _MAX_FIELD_CHARACTERS), "retry": retry}
+    limit = _MAX_ERROR_CHARACTERS
+    while len(_encoded({**found, "error": _bounded(reason, limit)})) > MAX_BYTES:  # some characters take six bytes
+        limit //= 2
+    return {**found, "error": _bounded(reason, limit)}
 
 
-def _bounded(text: str) -> str:
-    return text if len(text) <= _MAX_ERROR_CHARACTERS else text[: _MAX_ERROR_CHARACTERS - 1] + "…"
+def _bounded(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _encoded(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message, ensure_ascii=False).encode(errors="replace")
 
 
 def _write(path: Path, message: Mapping[str, Any]) -> None:
     """Write it; a Job whose message cannot be written has its exit code and its log."""
-    data = json.dumps(message, ensure_ascii=False).encode()
     try:
-        path.write_bytes(data[:MAX_BYTES])
+        path.write_bytes(_encoded(message))
     except OSError as error:
         sys.stderr.write(f"{path}: {error.strerror}\n")

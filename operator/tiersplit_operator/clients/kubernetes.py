@@ -1,10 +1,8 @@
 """What the operator does with the Kubernetes API."""
 
 import contextlib
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tiersplit_api.v1alpha1.types import KIND
 from tiersplit_operator.clients.session import ApiError, Document, MissingError, RejectedError, Session
 
 FIELD_MANAGER = "tiersplit"
@@ -52,18 +50,18 @@ class KubernetesClient:
                 return found
         raise ApiError(f"list {kind}: more than {MAX_PAGES * PAGE} objects")
 
-    async def apply(self, document: Document, *, dry_run: bool = False) -> Document:
+    async def apply(self, document: Document) -> Document:
         """Server-side apply: our fields become what `document` says, whoever else wrote them; other fields stay."""
-        return await self._apply(document, "", {"dry_run": "All"} if dry_run else {})
+        return await self._apply(document, "")
 
     async def apply_status(self, document: Document) -> Document:
         """The same for the status of a SplitDeployment. Own conditions that are left out are removed: send them all."""
-        return await self._apply(document, "status", {})
+        return await self._apply(document, "status")
 
-    async def _apply(self, document: Document, subresource: str, options: Mapping[str, Any]) -> Document:
+    async def _apply(self, document: Document, subresource: str) -> Document:
         kind, metadata = document["kind"], document["metadata"]
         known = {"body": dict(document), "name": metadata["name"], "namespace": metadata.get("namespace")}
-        known |= {"field_manager": FIELD_MANAGER, "force_conflicts": True, **options}
+        known |= {"field_manager": FIELD_MANAGER, "force_conflicts": True}
         return await self._session.call("server_side_apply", kind, known, subresource)
 
     async def create(self, document: Document) -> Document:
@@ -119,13 +117,6 @@ class KubernetesClient:
     async def replace_lease(self, document: Document) -> None:
         """Write it; `ConflictError` where it changed since it was read."""
         await self.replace(document)
-
-    async def resources(self, namespaces: tuple[str, ...]) -> list[Document]:
-        """All SplitDeployments of these namespaces; of all where none is given."""
-        found: list[Document] = []
-        for namespace in namespaces or (None,):
-            found += await self.find(KIND, namespace)
-        return found
 
 
 def _identity(status: Document, audience: str) -> TokenIdentity | None:

@@ -135,6 +135,12 @@ def test_an_epoch_that_a_person_wrote_and_the_wire_cannot_carry_is_none(epoch):
     assert (route_of(found).epoch, route_of(found).payload) == (0, b"route")
 
 
+def test_the_longest_termination_message_is_kept_whole():
+    said = json.dumps({"error": "x" * 3000, "field": "", "retry": False})
+    ended = container(state={"terminated": {"exitCode": 2, "reason": "Error", "message": said}})
+    assert pod_of({"metadata": META, "status": ended}).terminated == said
+
+
 def test_an_object_without_our_label_belongs_to_nobody():
     assert key_of({"metadata": META}) == Key("shop", "digits")
     assert key_of({"metadata": {**META, "labels": {}}}) is None
