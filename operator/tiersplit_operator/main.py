@@ -128,6 +128,7 @@ class Parts:
     def _gone(self, key: Key) -> None:
         self.queue.drop(key)
         self.reconciler.forget(key)
+        metrics.forget_moves(key)
 
     def _route_changed(self, key: Key) -> None:
         self.routes.changed(key)
@@ -216,4 +217,4 @@ def _count_failure(_key: Key, error: Exception) -> None:
 
 
 def _count_move(key: Key, _move: object) -> None:
-    metrics.MOVES.labels(key.namespace, key.name, "operator").inc()
+    metrics.count_move(key)

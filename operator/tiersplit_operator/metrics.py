@@ -1,5 +1,7 @@
 """The operator's own metrics."""
 
+import contextlib
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from tiersplit_operator.facts import Key
@@ -18,12 +20,24 @@ API_SECONDS = Histogram(
 )
 LEADS = Gauge("tiersplit_operator_leader", "1 where this replica leads.")
 MOVES = Counter("tiersplit_operator_moves", "Moves of the split.", ["namespace", "name", "verdict"])
+BY_OPERATOR = "operator"
 PLANS = Counter("tiersplit_operator_plans", "Plans that were computed.", ["outcome"])
 PLAN_SECONDS = Histogram(
     "tiersplit_operator_plan_seconds", "Seconds of one plan.", buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 300)
 )
 STATUS_WRITES = Counter("tiersplit_operator_status_writes", "Statuses that were written.")
 RESOURCES = Gauge("tiersplit_operator_resources", "Resources by condition.", ["condition", "status"])
+
+
+def count_move(key: Key) -> None:
+    """The operator moved a resource's split."""
+    MOVES.labels(key.namespace, key.name, BY_OPERATOR).inc()
+
+
+def forget_moves(key: Key) -> None:
+    """The resource is gone: names that come and go must not fill memory."""
+    with contextlib.suppress(KeyError):
+        MOVES.remove(key.namespace, key.name, BY_OPERATOR)
 
 
 class ResourceCounts:
