@@ -69,8 +69,8 @@ def install(values: Mapping[str, Any] | None = None) -> str:
     """
     wanted = cluster_values(build(), registry_image()) if values is None else values
     arguments = ["upgrade", "--install", RELEASE, str(CHART), f"--namespace={NAMESPACE}", "--create-namespace"]
-    # A definition that a test applied before becomes the chart's.
-    arguments += ["--take-ownership", "--wait", f"--timeout={READY}"]
+    # A definition that a test applied before becomes the chart's, and is as the chart has it.
+    arguments += ["--take-ownership", "--force-conflicts", "--wait", f"--timeout={READY}"]
     return helm(*arguments, values=wanted, kubeconfig=kubeconfig())
 
 
