@@ -41,7 +41,7 @@ class Upstream:
         """Handle one frame from the neighbour.
 
         Raises:
-            FrameError: `data` is no frame: the stream cannot be trusted any more.
+            FrameError: `data` is no frame, or names a request that is under way: the stream cannot be trusted any more.
         """
         frame = parse_upstream(data)
         kind = frame.WhichOneof("kind")
@@ -51,6 +51,8 @@ class Upstream:
             if task is not None:
                 task.cancel()
             return
+        if kind == "activations" and request_id in self._tasks:
+            raise FrameError("another request with this id is under way", "activations.request_id")
         # Written at once and not through the queue: the neighbour measures the link by it.
         await self._send(pb.DownstreamFrame(receipt=pb.Receipt(request_id=request_id, received_bytes=len(data))))
         if kind == "activations":
