@@ -7,9 +7,9 @@ from tiersplit_operator.resources.pods import Tree, metadata
 
 
 def network_policy(context: Context) -> Tree:
-    """Clients reach heads from anywhere, activations come from stages of the same resource, metrics are open.
+    """Heads, metrics and health are reached from anywhere; activations come from stages of the same resource.
 
-    Health is asked by the kubelet, which policies let through; nothing connects to a Job.
+    Health is asked by the kubelet, which not every network lets through by itself; nothing connects to a Job.
     """
     ours = {"podSelector": {"matchLabels": {DEPLOYMENT_LABEL: context.name}}}
     open_ports = [{"port": port, "protocol": "TCP"} for port in (ports.INFERENCE, ports.METRICS, ports.HEALTH)]
