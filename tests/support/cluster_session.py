@@ -1,5 +1,6 @@
 """The chart and the example on the test cluster, for as long as a session of tests or a benchmark needs them."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +10,10 @@ from typing import Any
 
 from tests.cluster import links
 from tests.cluster.helm import NAMESPACE as RELEASE_NAMESPACE
+from tests.cluster.helm import RELEASE, helm
 from tests.cluster.install import install
 from tests.cluster.kubectl import apply, get, kubectl
+from tests.cluster.layout import kubeconfig
 from tests.support import cluster_digits
 from tests.support.cluster_prediction import Forecast
 from tests.support.cluster_product import Product
@@ -44,7 +47,8 @@ class Installation:
 
 @contextmanager
 def installed() -> Iterator[Installation]:
-    """The chart with images of this tree, the bundle in its registry, and a namespace that goes in the end."""
+    """The chart with images of this tree, the bundle in its registry, and a namespace; what was not there goes."""
+    was_there = is_installed()
     if os.environ.get(AS_INSTALLED) != "1":
         install()
     address = get("service", "tiersplit-registry", f"--namespace={RELEASE_NAMESPACE}")["spec"]["clusterIP"]
@@ -54,6 +58,30 @@ def installed() -> Iterator[Installation]:
         yield Installation(f"{address}:5000", NAMESPACE)
     finally:
         kubectl("delete", "namespace", NAMESPACE, f"--timeout={GONE_S}s", timeout_s=GONE_S + 20)
+        if not was_there:
+            uninstall()
+
+
+def is_installed() -> bool:
+    """Whether the chart is in the cluster."""
+    listed = helm("list", f"--namespace={RELEASE_NAMESPACE}", "--output=json", kubeconfig=kubeconfig())
+    return RELEASE in {release["name"] for release in json.loads(listed)}
+
+
+def installed_values() -> dict[str, Any]:
+    """The values that the chart was installed with."""
+    written = helm(
+        "get", "values", RELEASE, f"--namespace={RELEASE_NAMESPACE}", "--output=json", kubeconfig=kubeconfig()
+    )
+    values: dict[str, Any] = json.loads(written)
+    return values
+
+
+def uninstall() -> None:
+    """Take the chart away, and what it keeps: the definition, and the registry's claim."""
+    helm("uninstall", RELEASE, f"--namespace={RELEASE_NAMESPACE}", "--wait", kubeconfig=kubeconfig())
+    kubectl("delete", "namespace", RELEASE_NAMESPACE, f"--timeout={GONE_S}s", timeout_s=GONE_S + 20)
+    kubectl("delete", "crd", "splitdeployments.tiersplit.dev", f"--timeout={GONE_S}s", timeout_s=GONE_S + 20)
 
 
 @contextmanager

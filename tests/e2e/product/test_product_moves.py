@@ -3,11 +3,12 @@
 import itertools
 from collections.abc import Callable
 
-from tests.cluster.images import IMPORT, OPERATOR, STAGE, build, registry_image, variant
-from tests.cluster.install import cluster_values, install
+from tests.cluster.images import STAGE, variant
+from tests.cluster.install import install
 from tests.support.cluster_load import Load, loaded, verdict
 from tests.support.cluster_prediction import Forecast
 from tests.support.cluster_product import Product, image_of, roll, rolled
+from tests.support.cluster_session import TIERS, installed_values
 
 RESIDENT_MOVES, POD_MOVES = 50, 3
 MOVE_S, ROLL_S = 30.0, 180.0
@@ -39,16 +40,19 @@ def test_other_pods_take_over_without_losing_a_request(unshaped: Product, load_o
 def test_an_upgrade_of_the_chart_to_another_image_loses_nothing(
     unshaped: Product, load_of: Callable[..., Load]
 ) -> None:
-    built, load = build(), load_of(unshaped)
-    later = {**built, STAGE.name: variant(STAGE, built[STAGE.name], "later")}
-    assert {OPERATOR.name, IMPORT.name} <= built.keys()
+    load, before = load_of(unshaped), installed_values()
+    images = before["images"]
+    stage = images["stage"]
+    reference = f"{images['registry']}/{stage['name']}:{stage['tag']}"
+    later = variant(STAGE, reference, "later")
+    after = {**before, "images": {**images, "stage": {**stage, "tag": later.rpartition(":")[2]}}}
     try:
         with loaded(load):
-            install(cluster_values(later, registry_image()))
-            for tier in ("edge", "mdc", "cloud"):
-                wanted = later[STAGE.name]
-                unshaped.wait(lambda t=tier, w=wanted: image_of(unshaped, t) == w, f"{tier} has the image", ROLL_S)
+            install(after)
+            for tier in TIERS:
+                unshaped.wait(lambda tier=tier: image_of(unshaped, tier) == later, f"{tier} has the image", ROLL_S)
         assert verdict([load]) == {"sent": load.sent, "failed": 0, "duplicate": 0, "wrong": 0}, load.failures[:3]
     finally:
-        install(cluster_values(built, registry_image()))
-        unshaped.wait(lambda: image_of(unshaped, "edge") == built[STAGE.name], "the image before is back", ROLL_S)
+        install(before)
+        for tier in TIERS:
+            unshaped.wait(lambda tier=tier: image_of(unshaped, tier) == reference, f"{tier} is as before", ROLL_S)
