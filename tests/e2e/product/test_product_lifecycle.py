@@ -1,6 +1,5 @@
 """The end of things: a resource, its namespace, the operator before the resources; nothing hangs."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +12,7 @@ from tests.cluster.layout import kubeconfig
 from tests.cluster.waiting import wait_until
 from tests.support.cluster_digits import manifest
 from tests.support.cluster_product import Product
-from tests.support.cluster_session import REFERENCE, Installation
+from tests.support.cluster_session import REFERENCE, Installation, installed_values
 
 GONE_S = 120
 OWNED = "deployments,daemonsets,services,configmaps,serviceaccounts,poddisruptionbudgets,networkpolicies,jobs"
@@ -44,9 +43,7 @@ def test_a_namespace_goes_while_its_resource_serves(short_lived: Product) -> Non
 def test_resources_and_namespaces_go_after_the_operator_was_uninstalled(short_lived: Product) -> None:
     short_lived.apply(manifest("digits", REFERENCE))
     short_lived.wait_for("Ready")
-    values = helm(
-        "get", "values", RELEASE, f"--namespace={RELEASE_NAMESPACE}", "--output=json", kubeconfig=kubeconfig()
-    )
+    values = installed_values()
     helm("uninstall", RELEASE, f"--namespace={RELEASE_NAMESPACE}", "--wait", kubeconfig=kubeconfig())
     try:
         assert get("crd", "splitdeployments.tiersplit.dev")["metadata"]["name"]
@@ -54,12 +51,7 @@ def test_resources_and_namespaces_go_after_the_operator_was_uninstalled(short_li
         short_lived.delete()
         kubectl("delete", "namespace", NAMESPACE, f"--timeout={GONE_S}s", timeout_s=GONE_S + 20)
     finally:
-        reinstall(values)
-
-
-def reinstall(values: str) -> None:
-    """Install the chart as it was."""
-    install(json.loads(values))
+        install(values)
 
 
 def owned() -> list[str]:
