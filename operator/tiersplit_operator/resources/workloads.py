@@ -8,7 +8,7 @@ from tiersplit_api.v1alpha1.security import TlsMode
 from tiersplit_api.v1alpha1.tiers import Rollout, Tier, TierPlacement
 from tiersplit_core.units import parse_quantity
 from tiersplit_operator.resources import ports
-from tiersplit_operator.resources.context import DEPLOYMENT_LABEL, TIER_LABEL, Context
+from tiersplit_operator.resources.context import Context, stage_selector
 from tiersplit_operator.resources.merging import merged
 from tiersplit_operator.resources.names import account_name, route_name, workload_name
 from tiersplit_operator.resources.pods import (
@@ -62,8 +62,8 @@ def workload(context: Context, tier: Tier, base_bytes: int) -> Tree:
         ManifestError: a quantity of the tier's resources is none.
     """
     every_node = tier.placement is TierPlacement.EVERY_NODE
-    selector = {DEPLOYMENT_LABEL: context.name, TIER_LABEL: tier.name}
-    spec: Tree = {"selector": {"matchLabels": selector}, "template": _template(context, tier, base_bytes)}
+    selector = {"matchLabels": stage_selector(context.name, tier.name)}
+    spec: Tree = {"selector": selector, "template": _template(context, tier, base_bytes)}
     spec |= _daemon(tier) if every_node else _replicated(tier)
     return {
         "apiVersion": "apps/v1",
@@ -227,7 +227,7 @@ def _spread(context: Context, tier: Tier) -> Tree:
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
         "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": {DEPLOYMENT_LABEL: context.name, TIER_LABEL: tier.name}},
+        "labelSelector": {"matchLabels": stage_selector(context.name, tier.name)},
     }
 
 

@@ -37,8 +37,8 @@ def test_a_tier_in_a_private_network_is_reached_as_the_manifest_says():
 
 def test_nobody_dials_the_first_tier():
     assert tier_addresses(context()) == {
-        "mdc": "digits-mdc.shop.svc.cluster.local:9000",
-        "cloud": "digits-cloud.shop.svc.cluster.local:9000",
+        "mdc": "digits-mdc.shop.svc.cluster.local.:9000",
+        "cloud": "digits-cloud.shop.svc.cluster.local.:9000",
     }
 
 
