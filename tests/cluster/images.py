@@ -21,6 +21,8 @@ from tests.cluster.layout import REGISTRY, REGISTRY_ADDRESS, ClusterError, cache
 ROOT = Path(__file__).parents[2]
 PYTHON_BASE = "docker.io/library/python:3.11-slim-bookworm"
 TIMEOUT_S = 1500
+NEEDED_BYTES = 15 * 10**9
+"""What a build of all images may take on disk."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -71,7 +73,18 @@ def build(images: tuple[Image, ...] = IMAGES) -> dict[str, str]:
             _base(PYTHON)
             _build(image, built[image.name])
             _push(built[image.name])
+            _forget_older(built[image.name])
     return built
+
+
+def _forget_older(reference: str) -> None:
+    """Builds before this one go; the layers that later builds begin with go too, but only where the disk is short."""
+    name = reference.rpartition(":")[0]
+    older = [known for known in _local_names() if known.rpartition(":")[0] == name and not known.startswith(reference)]
+    for known in older:
+        _buildah("rmi", "--force", known)
+    if shutil.disk_usage(cache()).free < NEEDED_BYTES:
+        _buildah("rmi", "--prune", "--force")
 
 
 def registry_image() -> str:
