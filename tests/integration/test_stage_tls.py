@@ -86,7 +86,11 @@ def test_certificates_rotate_under_load_without_a_restart_or_a_lost_request(secu
             wait_for(
                 lambda: serves_by(made.head, FOREIGN), what="connections see the certificate of the other authority"
             )
-            assert opens_activations(made.addresses["cloud"][0], shown(FOREIGN, trusted=FOREIGN))
+            # Each stage looks at its files by itself, within a second.
+            wait_for(
+                lambda: opens_activations(made.addresses["cloud"][0], shown(FOREIGN, trusted=FOREIGN)),
+                what="stages take the certificate of the other authority",
+            )
             seen = len(plans)
             wait_for(lambda: len(plans) > seen + 20)
         finally:
