@@ -20,6 +20,7 @@ from tiersplit_wire.client import InferenceClient
 BANDWIDTHS, BATCHES = (5e6, 20e6, 50e6), (1, 8)
 REPEATS, PIN_S, TARGET = 5, 30, 0.10
 LATENCY_S = 0.001
+REASON = "a stage's own time for a request is not profiled, and a CPU limit of 150m makes it seven times as long"
 
 
 def main():
@@ -33,17 +34,20 @@ def main():
         InferenceClient(product.head) as client,
     ):
         surface = forecast_of(product, installation, Path(folder) / "b").surface
-        errors = [
-            error_of(product, client, surface, entry.plan.digest, bps, pictures[:batch])
-            for entry in surface.entries
-            for bps in BANDWIDTHS
+        errors = {
+            batch: [
+                100 * abs(error_of(product, client, surface, entry.plan.digest, bps, pictures[:batch]))
+                for entry in surface.entries
+                for bps in BANDWIDTHS
+                if batch in entry.terms
+            ]
             for batch in BATCHES
-            if batch in entry.terms
-        ]
-    percent = [100 * abs(error) for error in errors]
-    passed = bool(np.mean(percent) <= 100 * TARGET)
+        }
+    everything = [error for found in errors.values() for error in found]
+    passed = bool(np.mean(everything) <= 100 * TARGET)
     what = "predicted against measured latency: mean absolute error over plans × 3 bandwidths × batch 1, 8"
-    rows = [row(what, percent, "%", f"≤ {TARGET:.0%}", passed)]
+    rows = [row(what, everything, "%", f"≤ {TARGET:.0%}", passed) | ({} if passed else {"reason": REASON})]
+    rows += [row(f"the same at batch {batch}", found, "%") for batch, found in errors.items()]
     publish("cluster_prediction", rows, f"Each the median of {REPEATS} requests, one at a time, with its plan pinned.")
 
 
