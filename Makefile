@@ -41,7 +41,7 @@ test-processes: setup  ## Integration and end-to-end tests on this machine, one 
 
 test-cluster: setup  ## End-to-end tests on a real Kubernetes cluster (brings one up here where it can; needs root).
 	@echo "test: end-to-end tests on a real cluster, which is brought up first and ended afterwards"
-	$(PY) -m pytest -q tests/e2e/cluster tests/e2e/product
+	$(PY) -m pytest -q --timeout=1800 tests/e2e/cluster tests/e2e/product
 
 cluster-up: setup  ## Bring up a four-node Kubernetes cluster here (needs root; the first time it builds for a while).
 	@$(PY) -m tests.cluster up
