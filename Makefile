@@ -11,6 +11,7 @@ PROTOS := $(wildcard protos/tiersplit_wire/v1/*.proto)
 # Two worker processes at most: the tests start processes of their own.
 WORKERS ?= 2
 ONLY ?=
+CLUSTER_TESTS ?= tests/e2e/cluster tests/e2e/product
 LOCK = UV_SYSTEM_CERTS=1 $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-annotate --no-emit-index-url --no-emit-find-links
 
@@ -41,7 +42,7 @@ test-processes: setup  ## Integration and end-to-end tests on this machine, one 
 
 test-cluster: setup  ## End-to-end tests on a real Kubernetes cluster (brings one up here where it can; needs root).
 	@echo "test: end-to-end tests on a real cluster, which is brought up first and ended afterwards"
-	$(PY) -m pytest -q --timeout=1800 tests/e2e/cluster tests/e2e/product
+	$(PY) -m pytest -q --timeout=1800 $(CLUSTER_TESTS)
 
 cluster-up: setup  ## Bring up a four-node Kubernetes cluster here (needs root; the first time it builds for a while).
 	@$(PY) -m tests.cluster up
