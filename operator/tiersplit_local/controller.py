@@ -15,6 +15,7 @@ import grpc
 
 from tiersplit_control.catalogue import Catalogue
 from tiersplit_control.intent import Intent
+from tiersplit_control.probing import probe_budget_bps
 from tiersplit_core.adaptation.policy import Candidate, Decision, Situation, Verdict, decide
 from tiersplit_core.errors import InputError
 from tiersplit_local.observer import Observer
@@ -24,8 +25,6 @@ from tiersplit_wire.v1 import route_pb2_grpc
 
 HISTORY_LENGTH = 200
 START_PATIENCE_S = 15.0
-PROBE_SHARE = 0.01
-MIN_PROBE_BPS, MAX_PROBE_BPS = 2_000, 10_000_000
 log = logging.getLogger("tiersplit.local")
 
 Placed = Callable[[str, str], Awaitable[None]]
@@ -227,9 +226,8 @@ class Controller(route_pb2_grpc.RoutesServicer):
             self.serving.set()
 
     def probe_budget(self) -> int:
-        """1% of the narrowest link that is up, in bits per second."""
-        rates = [estimate.bandwidth_bps for estimate in self.observer.estimates if not estimate.down]
-        return int(min(max(PROBE_SHARE * min(rates, default=0.0), MIN_PROBE_BPS), MAX_PROBE_BPS))
+        """What probing may use of the links as they are believed to be now, in bits per second."""
+        return probe_budget_bps(self.observer.estimates)
 
 
 def _alike(one: Decision, other: Decision) -> bool:

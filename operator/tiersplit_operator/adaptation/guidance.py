@@ -9,9 +9,6 @@ from tiersplit_core.planning.problem import Objective
 from tiersplit_operator.adaptation.outlook import Outlook
 from tiersplit_wire.v1 import route_pb2 as pb
 
-PROBE_SHARE = 0.01
-MIN_PROBE_BPS, MAX_PROBE_BPS = 2_000, 10_000_000
-
 
 def guidance(intent: Intent, now: Outlook, allowed: Iterable[str], *, held: bool) -> pb.Guidance:
     """The guidance of a route.
@@ -55,9 +52,3 @@ def told(intent: Intent, guidance: pb.Guidance, batch: int) -> Outlook | None:
     views = [links[place] for place in places]
     estimates = tuple(LinkEstimate(view.bandwidth_bps, view.latency_s, view.down) for view in views)
     return Outlook(estimates, tuple(loads[tier] for tier in intent.tier_names), batch, observed=True)
-
-
-def probe_budget_bps(now: Outlook) -> int:
-    """1% of the narrowest link that is up, in bits per second."""
-    rates = [link.bandwidth_bps for link in now.links if not link.down]
-    return int(min(max(PROBE_SHARE * min(rates, default=0.0), MIN_PROBE_BPS), MAX_PROBE_BPS))

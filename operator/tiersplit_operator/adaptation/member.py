@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from tiersplit_control.probing import probe_budget_bps
 from tiersplit_core.adaptation.policy import Candidate, Decision, Situation, Verdict, decide
 from tiersplit_core.errors import InputError
-from tiersplit_operator.adaptation.guidance import guidance, probe_budget_bps, told
+from tiersplit_operator.adaptation.guidance import guidance, told
 from tiersplit_operator.adaptation.outlook import Outlook, drifted, outlook
 from tiersplit_operator.adaptation.reports import Reports
 from tiersplit_operator.adaptation.serving import Served
@@ -227,7 +228,7 @@ class Member:
         made.selected = selected
         made.guidance.CopyFrom(self._guidance(selected, seen, now))
         if not _tells_the_same(made, self.route):
-            made.probe_budget_bps = probe_budget_bps(seen)
+            made.probe_budget_bps = probe_budget_bps(seen.links)
         return None if made == self.route else made
 
     def _without_what_nobody_uses(self, selected: str) -> pb.Route:

@@ -4,8 +4,9 @@ import pytest
 
 from tests.support.adaptation import PLACES, link, resource
 from tiersplit_control.intent import intent_of
+from tiersplit_control.probing import probe_budget_bps
 from tiersplit_core.adaptation.estimator import LinkEstimate
-from tiersplit_operator.adaptation.guidance import guidance, probe_budget_bps, told
+from tiersplit_operator.adaptation.guidance import guidance, told
 from tiersplit_operator.adaptation.outlook import Outlook, drifted, outlook
 from tiersplit_operator.adaptation.queries import Metric
 from tiersplit_operator.adaptation.samples import Seen
@@ -109,4 +110,4 @@ def test_what_was_told_can_be_read_back_and_nothing_is_read_out_of_what_is_about
     ],
 )
 def test_probing_takes_a_hundredth_of_the_narrowest_link_that_is_up(links, bps):
-    assert probe_budget_bps(Outlook(links, (1.0, 1.0, 1.0), 1, observed=True)) == bps
+    assert probe_budget_bps(links) == bps
