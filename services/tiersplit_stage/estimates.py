@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tiersplit_core.adaptation.estimator import LinkEstimate, LinkEstimator, LoadEstimate
 from tiersplit_core.adaptation.observation import LinkSample, SegmentSample
 from tiersplit_core.profile.batches import interpolate
-from tiersplit_stage.meter import Observed
+from tiersplit_stage.meter import BULK_BYTES, FIRST_GUESS_BPS, Observed, first_estimator
 from tiersplit_stage.pipeline import Pipeline
 from tiersplit_wire.v1 import route_pb2 as pb
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.25
 FRESH_S = 10.0
-_FIRST_GUESS_BPS = 1e7
-_BULK_BYTES = 512  # fewer show the latency, not the bandwidth
 _KEPT_TRANSMISSIONS, _KEPT_RUNS = 512, 256
 
 Runs = dict[tuple[str, int], deque[float]]
@@ -67,19 +65,16 @@ class LinkRecord:
         """Take one transmission into account; `now` in monotonic seconds."""
         if not seen.lost:
             self._carried_at = now
-            self._bulk = self._bulk or seen.size_bytes >= _BULK_BYTES
+            self._bulk = self._bulk or seen.size_bytes >= BULK_BYTES
             self._estimator = self._estimator or self._begin(seen)
         if self._estimator is not None:
             self._estimator.observe(LinkSample(seen.size_bytes, seen.seconds, seen.idle_before, seen.lost))
 
     def _begin(self, seen: Observed) -> LinkEstimator:
         """The first transmission, if it is a small one, knows the latency better than whoever sees all links."""
-        believed = self._believed
-        bandwidth_bps = believed.bandwidth_bps if believed is not None else 0.0
-        latency_s = believed.latency_s if believed is not None else 0.0
-        if seen.size_bytes < _BULK_BYTES:
-            latency_s = seen.seconds / 2
-        return LinkEstimator(bandwidth_bps if bandwidth_bps > 0 else _FIRST_GUESS_BPS, latency_s)
+        believed = self._believed or pb.LinkView()
+        known_bps = believed.bandwidth_bps if believed.bandwidth_bps > 0 else FIRST_GUESS_BPS
+        return first_estimator(seen, known_bps, believed.latency_s)
 
     @property
     def estimate(self) -> LinkEstimate | None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from tiersplit_core.adaptation.estimator import LinkEstimate, LinkEstimator
 from tiersplit_core.adaptation.observation import LinkSample
 
-_FIRST_GUESS_BPS = 1e7
-_BULK_BYTES = 512  # fewer show the latency, not the bandwidth
+FIRST_GUESS_BPS = 1e7
+BULK_BYTES = 512
+"""Fewer show the latency, not the bandwidth."""
 _WITNESS_S, _MAX_WITNESS_BYTES = 0.5, 65536
 _PATIENCE_S, _PATIENCE_FACTOR, _PATIENCE_UNKNOWN_S = 0.5, 4.0, 5.0
 _SUSPICION_S = 0.25
@@ -33,6 +34,17 @@ class Observed:
     seconds: float
     idle_before: bool
     lost: bool = False
+
+
+def first_estimator(seen: Observed, bandwidth_bps: float, latency_s: float) -> LinkEstimator:
+    """An estimator of a link of which `seen` is the first transmission; a small one shows the latency itself.
+
+    Args:
+        seen: the transmission; it is not taken into account yet.
+        bandwidth_bps: what is believed before.
+        latency_s: likewise, where `seen` does not show it.
+    """
+    return LinkEstimator(bandwidth_bps, seen.seconds / 2 if seen.size_bytes < BULK_BYTES else latency_s)
 
 
 class Meter:
@@ -80,7 +92,7 @@ class Meter:
         waited_s, self._waited_s = self._waited_s, None
         if waited_s is None:
             return seen
-        size = seen.size_bytes if seen.size_bytes >= _BULK_BYTES else 0
+        size = seen.size_bytes if seen.size_bytes >= BULK_BYTES else 0
         return replace(seen, size_bytes=size, seconds=min(seen.seconds, waited_s))
 
     @property
@@ -104,7 +116,7 @@ class Meter:
             return None
         self._asked = held
         moving_s = max(held.seconds - held.idle_before * (self.round_trip_s or 0.0), 1e-9)
-        slower_bps = min(8 * held.payload_bytes / moving_s, self.bandwidth_bps or _FIRST_GUESS_BPS)
+        slower_bps = min(8 * held.payload_bytes / moving_s, self.bandwidth_bps or FIRST_GUESS_BPS)
         carried = max(slower_bps * _WITNESS_S / 8, ProbeBudget.TINY_BYTES)
         return int(min(held.payload_bytes, carried, _MAX_WITNESS_BYTES))
 
@@ -151,8 +163,7 @@ class Meter:
     def _observe(self, seen: Observed) -> Observed:
         self.observations.append(seen)
         if self._estimator is None and not seen.lost:
-            latency_s = seen.seconds / 2 if seen.size_bytes < _BULK_BYTES else 0.0
-            self._estimator = LinkEstimator(_FIRST_GUESS_BPS, latency_s)
+            self._estimator = first_estimator(seen, FIRST_GUESS_BPS, 0.0)
         if self._estimator is not None:
             self._estimator.observe(LinkSample(seen.size_bytes, seen.seconds, seen.idle_before, seen.lost))
             self._believe(self._estimator.estimate, seen)
@@ -160,7 +171,7 @@ class Meter:
 
     def _believe(self, estimate: LinkEstimate, seen: Observed) -> None:
         self.round_trip_s = 2 * estimate.latency_s
-        if self.bandwidth_bps is not None or (seen.size_bytes >= _BULK_BYTES and not seen.lost):
+        if self.bandwidth_bps is not None or (seen.size_bytes >= BULK_BYTES and not seen.lost):
             self.bandwidth_bps = estimate.bandwidth_bps
 
 
