@@ -4,6 +4,7 @@ No registry of images is reachable where this runs, so the images that Dockerfil
 packages and given the names that stand in `FROM`. What did not change since the last build is not built again.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -221,9 +222,22 @@ def _push(reference: str) -> None:
 def _buildah(*arguments: str) -> str:
     if shutil.which("buildah") is None:
         raise ClusterError("buildah builds the images, and it is not on the PATH; make cluster-up installs it")
-    root = cache() / "buildah"
-    where = ["--storage-driver", "vfs", "--root", str(root / "storage"), "--runroot", str(root / "run")]
-    return _run(["nice", "-n", "5", "buildah", *where, *arguments])
+    return _run(["nice", "-n", "5", "buildah", *_storage(_driver()), *arguments])
+
+
+@functools.cache
+def _driver() -> str:
+    """Layers share their files where the disk's file system allows it; else each is a whole copy."""
+    try:
+        _run(["buildah", *_storage("overlay"), "info"])
+    except ClusterError:
+        return "vfs"
+    return "overlay"
+
+
+def _storage(driver: str) -> list[str]:
+    root = cache() / "buildah" / driver
+    return ["--storage-driver", driver, "--root", str(root / "storage"), "--runroot", str(root / "run")]
 
 
 def _run(command: list[str]) -> str:
