@@ -102,7 +102,8 @@ def variant(image: Image, reference: str, label: str) -> str:
     """The same image under another digest and tag, as a later version would be: it carries one more label."""
     made = f"{reference}-{label}"
     if not pushed(made):
-        container = _buildah("from", reference).strip()
+        _fetch(reference)
+        container = _buildah("from", "--pull-never", reference).strip()
         try:
             _buildah("config", "--label", f"tiersplit.test/variant={label}", container)
             _buildah("commit", "--rm", container, made)
@@ -215,8 +216,19 @@ def _package_access(folder: Path) -> list[str]:
 
 def _push(reference: str) -> None:
     _say(f"pushing {reference}")
-    there = reference.replace(REGISTRY, REGISTRY_ADDRESS, 1)
-    _buildah("push", "--tls-verify=false", "--format", "oci", reference, f"docker://{there}")
+    _buildah("push", "--tls-verify=false", "--format", "oci", reference, f"docker://{_reached(reference)}")
+
+
+def _fetch(reference: str) -> None:
+    """What was built before may lie in the registry alone."""
+    if reference not in _local_names():
+        fetched = _buildah("pull", "--quiet", "--tls-verify=false", f"docker://{_reached(reference)}").strip()
+        _buildah("tag", fetched, reference)
+
+
+def _reached(reference: str) -> str:
+    """The cluster's name for the registry is known to its nodes alone."""
+    return reference.replace(REGISTRY, REGISTRY_ADDRESS, 1)
 
 
 def _buildah(*arguments: str) -> str:
