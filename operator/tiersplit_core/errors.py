@@ -34,6 +34,10 @@ class ProfileError(InputError):
     """A profile is malformed or does not belong to the graph it is used with."""
 
 
+class StatisticsError(InputError):
+    """Calibration statistics are malformed, of another graph, or lack a bit width that is asked for."""
+
+
 class ManifestError(InputError):
     """A SplitDeployment manifest is malformed; `path` is the field."""
 

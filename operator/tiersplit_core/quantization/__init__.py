@@ -1,0 +1,1 @@
+"""Post-training quantisation: how weights and activations are rounded, and what that costs a layer."""
