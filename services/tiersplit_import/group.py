@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tiersplit_core.errors import ModelError
 from tiersplit_core.graph.ir import INPUT, Layer, LayerGraph, TensorSpec
+from tiersplit_import.geometry import geometry_of
 from tiersplit_import.macs import node_macs
 from tiersplit_import.net import Net, Node
 
@@ -167,7 +168,8 @@ def _ordered(units: list[Unit]) -> list[Unit]:
 
 
 def _name(net: Net, units: list[Unit]) -> None:
-    taken = {INPUT, *net.input_names}
+    # A layer that hands on several tensors calls them `layer:0`, `layer:1`, …; an input may be called so as well.
+    taken = {INPUT, *net.input_names, *(name.rpartition(":")[0] for name in net.input_names)}
     wanted = {name for unit in units for name in unit.reads()} | {tensor for _, tensor in net.outputs}
     names = {spec.name: name for spec, name in zip(net.inputs, net.input_names, strict=True)}
     for unit in units:
@@ -224,6 +226,7 @@ def _layer(net: Net, unit: Unit, owner: dict[str, str], parameters: int) -> Laye
         macs=sum(node_macs(net, node) for node in unit.nodes),
         parameters=parameters,
         weight_bytes=sum(net.constants[key].nbytes for key in weights),
+        geometry=geometry_of(net, unit.nodes),
     )
 
 

@@ -42,6 +42,37 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Geometry:
+    """A layer's one convolution or linear map, as an array of multipliers sees it.
+
+    A linear map is a convolution with a kernel of 1 × 1 over its rows: the height counts rows, the width is 1.
+
+    Attributes:
+        kernel: height and width.
+        stride: along height and width.
+        groups: how many parts the channels are divided into, each convolved by itself.
+        input_shape: channels, height and width of one sample that it reads, padding left out.
+        output_shape: channels, height and width of one sample that it computes.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    groups: int
+    input_shape: tuple[int, int, int]
+    output_shape: tuple[int, int, int]
+
+    @property
+    def weight_elements(self) -> int:
+        """Weights of the kernel, biases left out."""
+        return self.output_shape[0] * self.input_shape[0] // self.groups * math.prod(self.kernel)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates per sample."""
+        return self.weight_elements * self.output_shape[1] * self.output_shape[2]
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """One layer: the unit that has a tier.
 
@@ -53,6 +84,7 @@ class Layer:
         macs: multiply-accumulates per sample, counted before folding.
         parameters: learnt numbers, counted before folding.
         weight_bytes: bytes of the constants it reads when it runs.
+        geometry: of its convolution or linear map; None where it has none or several.
     """
 
     name: str
@@ -62,6 +94,7 @@ class Layer:
     macs: int = 0
     parameters: int = 0
     weight_bytes: int = 0
+    geometry: Geometry | None = None
 
     @property
     def output_bytes(self) -> int:

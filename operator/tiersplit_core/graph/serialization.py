@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tiersplit_core.errors import GraphError
-from tiersplit_core.graph.ir import Layer, LayerGraph, TensorSpec
+from tiersplit_core.graph.ir import Geometry, Layer, LayerGraph, TensorSpec
 
 FORMAT_VERSION = 1
 MAX_LAYERS = 100_000
@@ -54,6 +54,7 @@ def _tensor_to_json(tensor: TensorSpec) -> dict[str, Any]:
 
 
 def _layer_to_json(layer: Layer) -> dict[str, Any]:
+    geometry = {} if layer.geometry is None else {"geometry": _geometry_to_json(layer.geometry)}
     return {
         "name": layer.name,
         "op": layer.op,
@@ -62,6 +63,17 @@ def _layer_to_json(layer: Layer) -> dict[str, Any]:
         "macs": layer.macs,
         "parameters": layer.parameters,
         "weight_bytes": layer.weight_bytes,
+        **geometry,
+    }
+
+
+def _geometry_to_json(geometry: Geometry) -> dict[str, Any]:
+    return {
+        "kernel": list(geometry.kernel),
+        "stride": list(geometry.stride),
+        "groups": geometry.groups,
+        "input_shape": list(geometry.input_shape),
+        "output_shape": list(geometry.output_shape),
     }
 
 
@@ -75,7 +87,31 @@ def _layer(value: object, path: str) -> Layer:
         macs=_count(fields.get("macs", 0), f"{path}.macs"),
         parameters=_count(fields.get("parameters", 0), f"{path}.parameters"),
         weight_bytes=_count(fields.get("weight_bytes", 0), f"{path}.weight_bytes"),
+        geometry=_geometry(fields["geometry"], f"{path}.geometry") if "geometry" in fields else None,
     )
+
+
+def _geometry(value: object, path: str) -> Geometry:
+    fields = _object(value, path)
+    kernel, stride = (_sizes(fields.get(key), f"{path}.{key}", 2) for key in ("kernel", "stride"))
+    before, after = (_sizes(fields.get(key), f"{path}.{key}", 3) for key in ("input_shape", "output_shape"))
+    groups = _positive(fields.get("groups"), f"{path}.groups")
+    if before[0] % groups or after[0] % groups:
+        raise GraphError(f"{groups} groups do not divide the channels evenly", f"{path}.groups")
+    return Geometry(
+        kernel=(kernel[0], kernel[1]),
+        stride=(stride[0], stride[1]),
+        groups=groups,
+        input_shape=(before[0], before[1], before[2]),
+        output_shape=(after[0], after[1], after[2]),
+    )
+
+
+def _sizes(value: object, path: str, count: int) -> list[int]:
+    items = _list(value, path)
+    if len(items) != count:
+        raise GraphError(f"expected {count} whole numbers", path)
+    return [_positive(item, f"{path}[{i}]") for i, item in enumerate(items)]
 
 
 def _tensors(value: object, path: str) -> tuple[TensorSpec, ...]:
@@ -136,6 +172,13 @@ def _pairs(value: object, path: str) -> tuple[tuple[str, str], ...]:
             raise GraphError("expected a pair of names", f"{path}[{i}]")
         found.append((pair[0], pair[1]))
     return tuple(found)
+
+
+def _positive(value: object, path: str) -> int:
+    found = _count(value, path)
+    if found == 0:
+        raise GraphError("expected a whole number from 1 on, got 0", path)
+    return found
 
 
 def _count(value: object, path: str) -> int:

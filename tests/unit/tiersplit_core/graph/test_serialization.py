@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiersplit_core.errors import GraphError
-from tiersplit_core.graph.ir import INPUT, Layer, LayerGraph, TensorSpec
+from tiersplit_core.graph.ir import INPUT, Geometry, Layer, LayerGraph, TensorSpec
 from tiersplit_core.graph.serialization import graph_from_json, graph_to_json
 
 TEXT = st.text(min_size=1, max_size=8)
@@ -15,6 +15,9 @@ COUNT = st.integers(0, 2**40)
 TENSORS = st.builds(
     TensorSpec, TEXT, st.sampled_from(["float32", "uint8", "int64", "bool"]), st.tuples(st.just(1), COUNT), st.just(1)
 )
+SIZE = st.integers(1, 2**20)
+SHAPE = st.tuples(SIZE, SIZE, SIZE)
+GEOMETRIES = st.builds(Geometry, st.tuples(SIZE, SIZE), st.tuples(SIZE, SIZE), st.just(1), SHAPE, SHAPE)
 
 
 @st.composite
@@ -24,7 +27,8 @@ def graphs(draw: st.DrawFn) -> LayerGraph:
     for i, name in enumerate(names):
         inputs = draw(st.lists(st.sampled_from([INPUT, *names[:i]]), min_size=1, max_size=3, unique=True))
         tensors = tuple(draw(st.lists(TENSORS, max_size=2)))
-        layers.append(Layer(name, draw(TEXT), tuple(inputs), tensors, draw(COUNT), draw(COUNT), draw(COUNT)))
+        geometry = draw(st.none() | GEOMETRIES)
+        layers.append(Layer(name, draw(TEXT), tuple(inputs), tensors, draw(COUNT), draw(COUNT), draw(COUNT), geometry))
     return LayerGraph(draw(TEXT), (draw(TENSORS),), tuple(layers), (names[-1],), (("out", names[-1]),))
 
 
@@ -35,7 +39,8 @@ def test_what_is_written_is_read_back(graph: LayerGraph) -> None:
 
 def plain() -> dict[str, Any]:
     spec = TensorSpec("a", "float32", (1, 2))
-    return graph_to_json(LayerGraph("m", (spec,), (Layer("a", "Conv", (INPUT,), (spec,)),), ("a",), (("out", "a"),)))
+    layer = Layer("a", "Conv", (INPUT,), (spec,), geometry=Geometry((3, 3), (1, 1), 2, (4, 6, 6), (8, 6, 6)))
+    return graph_to_json(LayerGraph("m", (spec,), (layer,), ("a",), (("out", "a"),)))
 
 
 MISTAKES = [
@@ -55,6 +60,11 @@ MISTAKES = [
     (("layers", 0, "tensors", 0, "dtype"), "float33", "layers[0].tensors[0].dtype"),
     (("layers", 0, "tensors", 0, "shape"), [1, "2"], "layers[0].tensors[0].shape[1]"),
     (("layers", 0, "tensors", 0, "batch_axis"), 2, "layers[0].tensors[0].batch_axis"),
+    (("layers", 0, "geometry"), None, "layers[0].geometry"),
+    (("layers", 0, "geometry", "kernel"), [3], "layers[0].geometry.kernel"),
+    (("layers", 0, "geometry", "stride", 1), 0, "layers[0].geometry.stride[1]"),
+    (("layers", 0, "geometry", "groups"), 3, "layers[0].geometry.groups"),
+    (("layers", 0, "geometry", "input_shape"), [4, 6], "layers[0].geometry.input_shape"),
     (("outputs",), ["b"], "outputs[0]"),
     (("output_names",), [["a"]], "output_names[0]"),
 ]
