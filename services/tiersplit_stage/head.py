@@ -1,10 +1,11 @@
 """The head's side of a request: which plan runs it, and what happens when the way is lost underneath it."""
 
 import asyncio
+import contextlib
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -111,6 +112,11 @@ class Head:
         return plan.origin.model if plan is not None else None
 
     @property
+    def models(self) -> list[pb.Model]:
+        """What all plans serve that requests could be bound to."""
+        return [plan.origin.model for plan in self.plans.values()]
+
+    @property
     def batch(self) -> int:
         """The batch size that most of the recent requests had."""
         return Counter(self._rows).most_common(1)[0][0] if self._rows else 1
@@ -143,6 +149,24 @@ class Head:
         self.verified = {digest for digest in self.verified if self.plans[digest].last_tier == 0}
         self._changed()
 
+    @contextlib.contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Count a request, from before its bytes are here until it is answered.
+
+        Raises:
+            ExhaustedError: too many are under way, or wait for the compute thread.
+        """
+        plan = self.plans.get(self.active or "")
+        if plan is not None and plan.own_segments:
+            self._pipeline.worker.check_room()
+        if self.in_flight >= self._max_in_flight:
+            raise ExhaustedError(f"{self.in_flight} requests are in flight; try again later")
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
     async def infer(self, request: Request, deadline: float | None) -> HeadAnswer:
         """Answer one request exactly once, whatever becomes of links, plans and models meanwhile.
 
@@ -152,17 +176,14 @@ class Head:
 
         Raises:
             RequestError: it does not fit the model of the plan in use.
-            ExhaustedError: too many requests are in flight.
+            ExhaustedError: too many requests wait for the compute thread.
             UnavailableError: no plan can serve it.
             TiersplitError: it failed for another reason.
         """
-        if self.in_flight >= self._max_in_flight:
-            raise ExhaustedError(f"{self.in_flight} requests are in flight; try again later")
         if self.model is not None:
             self._rows.append(request.read(self.model)[1])
         began = time.monotonic()
         plan = self._bind(request)
-        self.in_flight += 1
         try:
             for attempt in range(_MAX_ATTEMPTS):
                 values, rows = request.read(plan.origin.model)
@@ -175,8 +196,6 @@ class Head:
         except TiersplitError:
             self._count(plan.digest).failed += 1
             raise
-        finally:
-            self.in_flight -= 1
 
     def _bind(self, request: Request, before: str = "") -> StagePlan:
         """The plan that runs `request`: the one in use; where it cannot serve, the fallback; else the one `before`."""

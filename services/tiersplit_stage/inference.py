@@ -4,10 +4,13 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+import grpc
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from tiersplit_core.errors import RequestError, TiersplitError, UnavailableError
 from tiersplit_stage.head import Head, HeadAnswer
+from tiersplit_stage.intake import check_size, largest_request_bytes, max_rows, receive
 from tiersplit_stage.metrics import StageMetrics
 from tiersplit_wire.datatypes import array_from_raw, array_from_typed, array_to_raw, datatype_of
 from tiersplit_wire.failures import status_of
@@ -16,8 +19,8 @@ from tiersplit_wire.v1 import inference_pb2_grpc as rpc
 from tiersplit_wire.v1 import route_pb2 as route
 
 T = TypeVar("T")
+INFERENCE = "inference.GRPCInferenceService"
 _DEFAULT_TIMEOUT_S = 60.0
-_DEFAULT_MAX_BATCH = 1024
 _PLATFORM = "tiersplit_onnxruntime"
 
 
@@ -38,7 +41,7 @@ def read_inputs(request: pb.ModelInferRequest, model: route.Model) -> tuple[dict
     rows: set[int] = set()
     for i, given in enumerate(request.inputs):
         tensor = wanted[given.name]
-        shape = _shape(given, tensor, model.max_batch or _DEFAULT_MAX_BATCH, f"inputs[{i}]")
+        shape = _shape(given, tensor, max_rows(model), f"inputs[{i}]")
         arrays[tensor.tensor] = _array(given, raw[i] if raw else None, tensor.datatype, shape, f"inputs[{i}]")
         rows |= {shape[0]} if tensor.shape and tensor.shape[0] == -1 else set()
     if len(rows) > 1:
@@ -188,15 +191,46 @@ class InferenceServicer(rpc.GRPCInferenceServiceServicer):
 
         return await self._guarded(answer, context)
 
-    async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:  # noqa: D102, N802
+    async def infer(self, _: object, context: Any) -> pb.ModelInferResponse:
+        """ModelInfer; what is refused because too much is under way, or is too large, is not decoded."""
         remaining = context.time_remaining()
         deadline = time.monotonic() + (_DEFAULT_TIMEOUT_S if remaining is None else remaining)
 
         async def answer() -> pb.ModelInferResponse:
-            self._find(request.model_name, request.model_version)
-            return build_response(request, await self._head.infer(ReadRequest(request), deadline))
+            with self._head.admitted():
+                request = self._decoded(await receive(context, deadline))
+                self._find(request.model_name, request.model_version)
+                return build_response(request, await self._head.infer(ReadRequest(request), deadline))
 
         return await self._guarded(answer, context)
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """What a server needs.
+
+        ModelInfer is handled as a stream of one message, which to a client is the same: a handler of one message is
+        called when that is here and decoded, however much else is under way.
+        """
+        found = {
+            method.name: grpc.unary_unary_rpc_method_handler(
+                getattr(self, method.name),
+                getattr(pb, method.input_type.name).FromString,
+                getattr(pb, method.output_type.name).SerializeToString,
+            )
+            for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
+        }
+        found["ModelInfer"] = grpc.stream_unary_rpc_method_handler(
+            self.infer, None, pb.ModelInferResponse.SerializeToString
+        )
+        return grpc.method_handlers_generic_handler(INFERENCE, found)
+
+    def _decoded(self, data: bytes) -> pb.ModelInferRequest:
+        models = self._head.models or ((self.model,) if self.model is not None else ())
+        if models:
+            check_size(len(data), max(models, key=largest_request_bytes))
+        try:
+            return pb.ModelInferRequest.FromString(data)
+        except DecodeError as error:
+            raise RequestError(f"not a ModelInferRequest: {error}") from error
 
     @property
     def _ready(self) -> bool:

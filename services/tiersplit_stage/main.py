@@ -25,7 +25,7 @@ from tiersplit_stage.following import Controller, RouteFile, follow
 from tiersplit_stage.head import Head
 from tiersplit_stage.health import Health
 from tiersplit_stage.idle import IdleRuns
-from tiersplit_stage.inference import InferenceServicer
+from tiersplit_stage.inference import INFERENCE, InferenceServicer
 from tiersplit_stage.loading import Loading
 from tiersplit_stage.metrics import StageMetrics
 from tiersplit_stage.options import Options, parse
@@ -38,14 +38,14 @@ from tiersplit_stage.servicer import SERVICE, ActivationsServicer
 from tiersplit_stage.steering import Steering
 from tiersplit_stage.worker import Worker
 from tiersplit_wire.connection import bind, make_server, open_channel
-from tiersplit_wire.v1 import inference_pb2_grpc as inference_rpc
 from tiersplit_wire.v1 import route_pb2 as pb
 
 if TYPE_CHECKING:
     from tiersplit_wire.tls import TlsDirectory
 
 _STOP_GRACE_S = 2.0
-_INFERENCE = "inference.GRPCInferenceService"
+_SMALL_CALLS, _PROBES = 1024, 64
+"""Calls at once besides requests (each client may watch a head's health), and at the port of the kubelet's probes."""
 
 
 class Stage:
@@ -87,7 +87,7 @@ class Stage:
         self._router.followers.append(self._estimates.follow)
         self._idle = IdleRuns(self._pipeline, self._estimates, emulation, lambda: self._router.guided_segments)
         self._health = Health(
-            (SERVICE, *((_INFERENCE,) if options.serve else ())),
+            (SERVICE, *((INFERENCE,) if options.serve else ())),
             lambda: worker.running_s < options.stuck_s,
             self._is_ready,
         )
@@ -158,14 +158,14 @@ class Stage:
         self._router.head, self._router.inference = head, self._inference
         self._steering = Steering(head, self._pipeline, self._estimates)
         self._router.followers.append(self._steering.follow)
-        server = make_server(self._options.connection_age_s)
-        inference_rpc.add_GRPCInferenceServiceServicer_to_server(self._inference, server)  # type: ignore[no-untyped-call]
+        server = make_server(self._options.connection_age_s, self._options.max_in_flight + _SMALL_CALLS)
+        server.add_generic_rpc_handlers((self._inference.handlers(),))
         credentials = self._tls.server_credentials(mutual=False) if self._tls else None
-        return await self._start(server, self._options.serve, _INFERENCE, credentials)
+        return await self._start(server, self._options.serve, INFERENCE, credentials)
 
     async def _open_health(self) -> str:
         """The kubelet's probes know no TLS, so they have a port of their own."""
-        self._probed = make_server()
+        self._probed = make_server(max_calls=_PROBES)
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._probed)
         address = bind(self._probed, self._options.health)
         await self._probed.start()

@@ -30,6 +30,15 @@ class Worker:
         began = self._began
         return 0.0 if began is None else time.monotonic() - began
 
+    def check_room(self) -> None:
+        """Refuse work that would have to wait behind too much.
+
+        Raises:
+            ExhaustedError: the queue is full.
+        """
+        if self.depth >= self.limit:
+            raise ExhaustedError(f"{self.depth} requests wait already; try again later")
+
     async def run(self, work: Callable[[], T], deadline: float | None, *, admitted: bool = False) -> tuple[T, float]:
         """What `work` returns, and how many seconds it waited.
 
@@ -42,8 +51,8 @@ class Worker:
             ExhaustedError: the queue is full.
             DeadlineError: its turn came too late.
         """
-        if self.depth >= self.limit and not admitted:
-            raise ExhaustedError(f"{self.depth} requests wait already; try again later")
+        if not admitted:
+            self.check_room()
         self.depth += 1
         queued = time.monotonic()
 

@@ -10,6 +10,9 @@ from tiersplit_core.errors import OperationError
 MAX_MESSAGE_BYTES = 256 << 20
 """Largest message that is sent or accepted."""
 
+MAX_CALLS = 1 << 14
+"""Calls that a server answers at the same time; the others are refused with RESOURCE_EXHAUSTED."""
+
 _READ_AHEAD_BYTES = 16 << 20
 
 _COMMON = (
@@ -90,15 +93,16 @@ def named(name: str) -> tuple[tuple[str, str], ...]:
     return (("grpc.ssl_target_name_override", name),) if name else ()
 
 
-def make_server(connection_age_s: float = 0.0) -> grpc.aio.Server:
+def make_server(connection_age_s: float = 0.0, max_calls: int = MAX_CALLS) -> grpc.aio.Server:
     """A server with the project's bounds.
 
     Args:
         connection_age_s: clients are asked to connect again after about so long, without a call being lost: they find
             new servers, and leave one that stops before it does; 0: never.
+        max_calls: that are answered at the same time; streams count for as long as they last.
     """
     age = (("grpc.max_connection_age_ms", round(connection_age_s * 1000)),) if connection_age_s else ()
-    return grpc.aio.server(options=(*SERVER_OPTIONS, *age))
+    return grpc.aio.server(options=(*SERVER_OPTIONS, *age), maximum_concurrent_rpcs=max_calls)
 
 
 def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None) -> str:

@@ -41,6 +41,13 @@ _FIELD = {
 }
 DATATYPES = (*_NUMPY, "BYTES")
 """Every datatype that a model of this project can have."""
+_LARGEST_VARINT = {
+    "UINT8": 2,
+    "UINT16": 3,
+    "UINT32": 5,
+    "UINT64": 10,
+    **dict.fromkeys(("INT8", "INT16", "INT32", "INT64"), 10),
+}
 
 _LENGTH = struct.Struct("<I")
 
@@ -69,6 +76,13 @@ def zeros(datatype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     if datatype not in _NUMPY:
         raise RequestError(f"datatype {datatype!r} is not supported; use one of {', '.join(DATATYPES)}")
     return np.zeros(shape, _NUMPY[datatype])
+
+
+def largest_element_bytes(datatype: str) -> int | None:
+    """Bytes that one element takes in a request at most, raw or typed; None where nothing bounds them."""
+    if datatype not in _NUMPY:
+        return None
+    return _LARGEST_VARINT.get(datatype, np.dtype(_NUMPY[datatype]).itemsize)
 
 
 def array_to_raw(array: NDArray[Any]) -> bytes:
