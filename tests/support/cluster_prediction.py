@@ -66,10 +66,10 @@ class Forecast:
         answer = json.loads(done.stdout)
         return Prediction(answer["objective_s"], self._digest(answer["placement"]), answer["placement"])
 
-    def near(self, *bandwidths_bps: float, within: float = 1.1) -> frozenset[str]:
+    def near(self, *bandwidths_bps: float, loads: tuple[float, ...] = (), within: float = 1.1) -> frozenset[str]:
         """The surface's plans that a policy with that `minGain` may stay with where the planned one is best."""
         usable = tuple(bps * PAYLOAD_SHARE for bps in bandwidths_bps)
-        seen = Conditions(usable, batch=self.surface.batches[0], latency_s=tuple(self._latencies_s))
+        seen = Conditions(usable, loads, self.surface.batches[0], tuple(self._latencies_s))
         seconds = {e.plan.digest: self.surface.latency_s(e.plan.digest, seen) for e in self.surface.entries}
         return frozenset(digest for digest, taken in seconds.items() if taken <= within * min(seconds.values()))
 

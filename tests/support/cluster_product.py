@@ -78,13 +78,15 @@ class Product:
 
         return self.wait(holds, f"{self.name} had {kind}={status}", timeout_s)
 
-    def wait(self, condition: Callable[[], T], what: str, timeout_s: float) -> T:
-        """Ask until the answer is true; the error has the conditions as they are then."""
+    def wait(
+        self, condition: Callable[[], T], what: str, timeout_s: float, seen: Callable[[], object] = lambda: ""
+    ) -> T:
+        """Ask until the answer is true; the error has the conditions as they are then, and what else was seen."""
         try:
             return wait_until(condition, what, timeout_s, 0.5)
         except Exception as error:
-            seen = [f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in self.status["conditions"]]
-            raise AssertionError(f"{error}\n" + "\n".join(seen)) from error
+            are = [f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in self.status["conditions"]]
+            raise AssertionError("\n".join([str(error), *are, str(seen())])) from error
 
     @property
     def head(self) -> str:
@@ -102,6 +104,10 @@ class Product:
             for pod in listed
             if "deletionTimestamp" not in pod["metadata"] and "tiersplit.dev/step" not in pod["metadata"]["labels"]
         ]
+
+    def ready_pods(self, tier: str) -> list[dict[str, Any]]:
+        """The tier's stages that would be sent requests."""
+        return [pod for pod in self.pods(tier) if is_ready(pod)]
 
     def pod(self, tier: str, node: str = "") -> dict[str, Any]:
         """The tier's one stage, or that on a node."""
