@@ -44,7 +44,9 @@ def profile(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     segments: Annotated[bool, typer.Option("--segments", help="Measure the bundle's segments as they run.")] = False,
     segment: Annotated[list[str] | None, typer.Option(help="Only this segment; may be repeated.")] = None,
     base: Annotated[Path | None, typer.Option("--profile", help="A profile to which segments are added.")] = None,
-    simulate: Annotated[Path | None, typer.Option(help="A tier's YAML file: calculate instead of measuring.")] = None,
+    simulate: Annotated[
+        str | None, typer.Option(help="eyeriss, tpu, or a tier's YAML file: calculate instead of measuring.")
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Write the profile to this file.")] = None,
     push: PushOption = None,
     plain_http: PlainHttpOption = False,
@@ -85,7 +87,15 @@ def _settings(
     return Settings(tier, threads, sizes, budget_s, slowdown, limit)
 
 
-def _simulated(bundle: "Bundle", path: Path, tier: str | None, sizes: tuple[int, ...]) -> "TierProfile":
+def _simulated(bundle: "Bundle", hardware: str, tier: str | None, sizes: tuple[int, ...]) -> "TierProfile":
+    from tiersplit_core.profile.systolic import ARRAYS, simulate_array  # noqa: PLC0415
+
+    if hardware in ARRAYS:
+        return simulate_array(bundle.graph, ARRAYS[hardware], sizes, bundle.graph_digest, tier)
+    return _roofline(bundle, Path(hardware), tier, sizes)
+
+
+def _roofline(bundle: "Bundle", path: Path, tier: str | None, sizes: tuple[int, ...]) -> "TierProfile":
     import yaml  # noqa: PLC0415
 
     from tiersplit_core.profile.simulate import simulate, tier_from_mapping  # noqa: PLC0415

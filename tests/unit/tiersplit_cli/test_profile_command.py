@@ -121,3 +121,12 @@ def test_nothing_is_half_written_where_the_target_cannot_be_written(path, tmp_pa
     with pytest.raises(OperationError, match="cannot be written"):
         run("-b", path, "--simulate", tmp_path / "tier.yaml", "--save", tmp_path / "file" / "p.json")
     assert (tmp_path / "file").read_text() == "here"
+
+
+@pytest.mark.parametrize(("name", "tier"), [("eyeriss", "edge"), ("tpu", "cloud")])
+def test_the_papers_accelerators_are_simulated_by_their_names(path, name, tier):
+    printed = json.loads(run("-b", path, "--simulate", name, "--batches", "1", "-o", "json"))
+    profile = profile_from_json(printed, Bundle.open(path).graph)
+    assert (profile.tier, profile.kind.value, profile.machine["model"]) == (tier, "simulated", "systolic array")
+    named = json.loads(run("-b", path, "--simulate", name, "--tier", "mdc", "--batches", "1", "-o", "json"))
+    assert (named["tier"], named["batches"]) == ("mdc", printed["batches"])
