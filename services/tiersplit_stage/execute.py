@@ -1,18 +1,17 @@
 """What the compute thread does for one request: decode what is needed, run segments, encode what travels on."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
 from tiersplit_core.codec.frame import EncodedTensor, encode_tensor
-from tiersplit_core.errors import FrameError
 from tiersplit_stage.emulation import Emulation
 from tiersplit_stage.plans import SegmentInfo, StagePlan
 from tiersplit_stage.pool import SegmentPool, to_ort
-from tiersplit_wire.convert import activations_frame, check_proto, proto_to_array
+from tiersplit_wire.convert import activations_frame, proto_to_array
 from tiersplit_wire.v1 import activation_pb2 as pb
 
 Value = NDArray[Any] | pb.Tensor
@@ -61,26 +60,12 @@ class Job:
     admitted: bool = False
 
 
-def check_values(job: Job) -> None:
-    """Refuse a request that lacks a tensor which the rest of its plan reads, or whose tensors are malformed.
-
-    Raises:
-        FrameError: names the tensor.
-    """
-    missing = sorted(job.plan.needed_from(job.position) - set(job.values))
-    if missing:
-        raise FrameError(f"the plan needs {missing[0]!r} from segment {job.position} on", "activations.tensors")
-    for value in job.values.values():
-        if isinstance(value, pb.Tensor):
-            check_proto(value)
-
-
 def execute(pool: SegmentPool, job: Job, emulation: Emulation) -> Outcome:
     """Run this tier's segments of `job`.
 
     Args:
         pool: holds the sessions.
-        job: the request; `check_values` has passed.
+        job: the request; `check_values` and `check_shapes` have passed.
         emulation: makes each segment as slow as the tier.
 
     Raises:
@@ -91,7 +76,7 @@ def execute(pool: SegmentPool, job: Job, emulation: Emulation) -> Outcome:
     own = job.plan.own(job.position)
     mine = [job.plan.segments[i] for i in own]
     started = time.perf_counter()
-    live: dict[str, Any] = {name: to_ort(_array(job.values[name])) for name in _reads(mine)}
+    live: dict[str, Any] = {name: to_ort(_array(job.values[name])) for name in reads(mine)}
     outcome.codec_s = time.perf_counter() - started
     for segment in mine:
         live.update(_timed(pool, segment, live, outcome, emulation, job.rows))
@@ -149,13 +134,16 @@ def _timed(
     return found
 
 
-def _reads(segments: list[SegmentInfo]) -> list[str]:
+def reads(segments: Iterable[SegmentInfo]) -> dict[str, SegmentInfo]:
+    """The tensors that must be there before `segments` run, and which of them reads each first."""
     computed: set[str] = set()
-    reads: dict[str, None] = {}
+    found: dict[str, SegmentInfo] = {}
     for segment in segments:
-        reads.update(dict.fromkeys(name for name in segment.inputs if name not in computed))
+        for name in segment.inputs:
+            if name not in computed:
+                found.setdefault(name, segment)
         computed.update(segment.outputs)
-    return list(reads)
+    return found
 
 
 def _array(value: Value) -> NDArray[Any]:

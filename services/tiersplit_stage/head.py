@@ -23,7 +23,7 @@ from tiersplit_stage.execute import Job
 from tiersplit_stage.metrics import StageMetrics
 from tiersplit_stage.pipeline import Answer, Pipeline
 from tiersplit_stage.plans import Origin, StagePlan
-from tiersplit_wire.convert import proto_to_array
+from tiersplit_wire.convert import check_decoded, proto_to_array
 from tiersplit_wire.failures import NotResidentError
 from tiersplit_wire.v1 import route_pb2 as pb
 
@@ -306,6 +306,7 @@ def _outputs(plan: StagePlan, answer: Answer) -> dict[str, NDArray[Any]]:
         OperationError: a later tier left one out, or what it answered cannot be read.
     """
     try:
+        check_decoded(answer.remote)
         found = {**answer.outputs, **{tensor.name: proto_to_array(tensor) for tensor in answer.remote}}
     except FrameError as error:
         raise OperationError(f"what a later tier answered cannot be read: {error}") from error

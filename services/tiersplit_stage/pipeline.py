@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from tiersplit_core.errors import DeadlineError
+from tiersplit_stage.arriving import check_shapes, check_values
 from tiersplit_stage.emulation import Emulation
-from tiersplit_stage.execute import Job, Outcome, check_values, execute, relay
+from tiersplit_stage.execute import Job, Outcome, execute, relay
 from tiersplit_stage.metrics import StageMetrics
 from tiersplit_stage.pool import SegmentPool
 from tiersplit_stage.worker import Worker
@@ -84,10 +85,11 @@ class Pipeline:
 
     async def _run(self, job: Job) -> Answer:
         check_values(job)
-        own = job.plan.own(job.position)
-        missing = [job.plan.segments[i].id for i in own if job.plan.segments[i].blob not in self.pool.loaded]
+        own = [job.plan.segments[i] for i in job.plan.own(job.position)]
+        missing = [segment.id for segment in own if segment.blob not in self.pool.loaded]
         if missing:
             raise NotResidentError(f"tier {self.tier} does not hold segment {missing[0]}")
+        check_shapes(self.pool, job, own)
         if own:
             outcome, queue_s = await self.worker.run(
                 lambda: execute(self.pool, job, self._emulation), job.deadline, admitted=job.admitted

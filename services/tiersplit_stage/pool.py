@@ -3,6 +3,7 @@
 import gc
 import threading
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -17,6 +18,19 @@ from tiersplit_stage.plans import SegmentInfo
 from tiersplit_stage.sessions import bound_heap, open_session, relax_heap, release_unused, trim_heap
 
 NOWHERE: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a segment's input is.
+
+    Attributes:
+        dtype: of its elements; None where any may come.
+        shape: sizes of its axes; the name of one that varies, or None for one without a name.
+    """
+
+    dtype: np.dtype[Any] | None
+    shape: tuple[int | str | None, ...]
 
 
 class Blobs(Protocol):
@@ -127,10 +141,15 @@ class SegmentPool:
         Raises:
             OperationError: the segment is not loaded, or a shape is not known before a request comes.
         """
-        session = self._sessions.get(segment.blob)
-        if session is None:
-            raise OperationError(f"segment {segment.id} is not loaded")
-        return {found.name: _blank(found, segment) for found in session.get_inputs()}
+        return {found.name: _blank(found, segment) for found in self._session(segment).get_inputs()}
+
+    def expected(self, segment: SegmentInfo) -> dict[str, Expected]:
+        """Its inputs by name.
+
+        Raises:
+            OperationError: the segment is not loaded.
+        """
+        return {found.name: _expected(found) for found in self._session(segment).get_inputs()}
 
     def run(self, segment: SegmentInfo, values: Mapping[str, Any]) -> dict[str, Any]:
         """Run one segment on `OrtValue`s; returns its outputs by name.
@@ -138,15 +157,19 @@ class SegmentPool:
         Raises:
             OperationError: the segment is not loaded, or ONNX Runtime refuses the inputs.
         """
-        session = self._sessions.get(segment.blob)
-        if session is None:
-            raise OperationError(f"segment {segment.id} is not loaded")
+        session = self._session(segment)
         feed = {name: values[name] for name in segment.inputs}
         try:
             found = session.run_with_ort_values(list(segment.outputs), feed)
         except Exception as error:  # as above
             raise OperationError(f"segment {segment.id} failed: {error}") from error
         return dict(zip(segment.outputs, found, strict=True))
+
+    def _session(self, segment: SegmentInfo) -> ort.InferenceSession:
+        session = self._sessions.get(segment.blob)
+        if session is None:
+            raise OperationError(f"segment {segment.id} is not loaded")
+        return session
 
 
 _DTYPES = {
@@ -159,6 +182,11 @@ _DTYPES = {
     "tensor(int64)": np.int64,
     "tensor(bool)": np.bool_,
 }
+
+
+def _expected(found: ort.NodeArg) -> Expected:
+    known = _DTYPES.get(found.type)
+    return Expected(np.dtype(known) if known is not None else None, tuple(found.shape))
 
 
 def _blank(found: ort.NodeArg, segment: SegmentInfo) -> Any:

@@ -1,9 +1,11 @@
 """Tensors and frames between Python and protocol buffers; everything that comes from a peer is checked here."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import lz4.frame
+import numpy as np
 import zstandard
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
@@ -22,6 +24,8 @@ from tiersplit_wire.v1 import activation_pb2 as pb
 REQUEST_ID_BYTES = 16
 MAX_TENSORS = 512
 MAX_ROWS = 1 << 16
+MAX_DECODED_BYTES = 1 << 30
+"""Bytes of all tensors that come together, once they are decoded."""
 
 _ENCODINGS = {"raw": pb.ENCODING_RAW, "zstd": pb.ENCODING_ZSTD, "lz4": pb.ENCODING_LZ4}
 # Tags of length-delimited fields: UpstreamFrame.activations (1), ActivationSet.tensors (6), Tensor.payload (9).
@@ -148,7 +152,7 @@ def parse_upstream(data: bytes) -> pb.UpstreamFrame:
 
 
 def check_activations(message: pb.ActivationSet) -> None:
-    """Refuse an activation set whose counts are out of bounds or that names a tensor twice.
+    """Refuse an activation set whose counts and sizes are out of bounds or that names a tensor twice.
 
     Raises:
         FrameError: names the field and what was expected.
@@ -159,6 +163,23 @@ def check_activations(message: pb.ActivationSet) -> None:
         raise FrameError(f"at most {MAX_TENSORS} tensors, not {len(message.tensors)}", "activations.tensors")
     if len({tensor.name for tensor in message.tensors}) != len(message.tensors):
         raise FrameError("each tensor travels once", "activations.tensors")
+    check_decoded(message.tensors)
+
+
+def check_decoded(messages: Iterable[pb.Tensor]) -> None:
+    """Refuse tensors that say to be too much together; nothing is decoded for it.
+
+    Raises:
+        FrameError: how many bytes they may have, or that one describes no tensor.
+    """
+    total = sum(_decoded_bytes(message) for message in messages)
+    if total > MAX_DECODED_BYTES:
+        raise FrameError(f"at most {MAX_DECODED_BYTES} bytes once decoded, not {total}", "activations.tensors")
+
+
+def _decoded_bytes(message: pb.Tensor) -> int:
+    expected_payload_bytes(_described(message, b""))  # else there may be no such dtype
+    return math.prod(message.shape) * np.dtype(message.dtype).itemsize
 
 
 def _described(message: pb.Tensor, payload: bytes) -> EncodedTensor:

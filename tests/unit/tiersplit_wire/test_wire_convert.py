@@ -61,6 +61,16 @@ def test_jpeg_and_unknown_enumerations_are_refused():
             proto_to_array(message)
 
 
+def test_tensors_that_each_may_come_are_refused_where_they_are_too_much_together():
+    quarter = [
+        pb.Tensor(name=str(i), dtype="float32", shape=[1 << 26], bits=1, encoding=pb.ENCODING_ZSTD, packing=1, scale=1)
+        for i in range(5)
+    ]
+    check_activations(pb.ActivationSet(rows=1, tensors=quarter[:4]))
+    with pytest.raises(FrameError, match="at most 1073741824 bytes once decoded, not 1342177280"):
+        check_activations(pb.ActivationSet(rows=1, tensors=quarter))
+
+
 @settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_a_frame_or_refused(data):
