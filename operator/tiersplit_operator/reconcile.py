@@ -19,6 +19,7 @@ from tiersplit_operator.conditions import READY, TRUE, Mark, not_ready, reconcil
 from tiersplit_operator.decide.progress import PlanOrder, Progress, Tree
 from tiersplit_operator.facts import AdaptationView, Child, Document, Facts, Key, Owner, RouteRecord, Target
 from tiersplit_operator.gather import Gatherer
+from tiersplit_operator.pauses import Pauses
 from tiersplit_operator.resources.context import OPERATOR_ANNOTATION
 from tiersplit_operator.resources.names import account_name
 from tiersplit_operator.status import QUIET_S, has_drifted, is_news, next_status
@@ -27,6 +28,8 @@ from tiersplit_operator.store import Store
 log = logging.getLogger("tiersplit.operator.reconcile")
 LOOK_AGAIN_S = 5.0
 REJECTED_S = 30.0
+LONGEST_PAUSE_S = 120.0
+"""Between two looks for something that no watch tells, such as a registry that answers again."""
 
 
 class Adaptation(Protocol):
@@ -83,6 +86,7 @@ class Reconciler:
         self._store, self._gatherer, self._api, self._planner = store, gatherer, api, planner
         self._adaptation, self._events, self._clock = adaptation, events, clock
         self._written: dict[Key, float] = {}
+        self._pauses: dict[Key, Pauses] = {}
         self._counts = metrics.ResourceCounts()
         self.used: dict[Key, frozenset[str]] = {}
 
@@ -133,7 +137,7 @@ class Reconciler:
         """The resource is gone; Kubernetes removes what it owned."""
         self._adaptation.drop(key)
         self._counts.forget(key)
-        for known in (self._written, self.used):
+        for known in (self._written, self.used, self._pauses):
             known.pop(key, None)
 
     def _note_used(self, key: Key, progress: Progress) -> None:
@@ -165,7 +169,7 @@ class Reconciler:
                 await self._adaptation.resume(context.owner, context.resource, route)
         except TiersplitError as error:
             log.warning("no route: %s", error, extra={"resource": "/".join(progress.facts.key)})
-            return _unrouted(progress, str(error)).again(LOOK_AGAIN_S)
+            return _unrouted(progress, str(error)).recheck(LOOK_AGAIN_S)
         return progress
 
     async def _put(self, progress: Progress, wanted: Tree) -> Progress:
@@ -173,7 +177,7 @@ class Reconciler:
         live = facts.child(wanted["kind"], wanted["metadata"]["name"])
         if live is not None and (live.deleting or live.owner_uid not in {"", facts.owner.uid}):
             # It belongs to a resource of the same name that is gone: Kubernetes is removing it.
-            return progress.again(LOOK_AGAIN_S)
+            return progress.recheck(LOOK_AGAIN_S)
         document = stamped(wanted)
         if live is not None and (live.kind == "Job" or contains(json.loads(live.document), document)):
             return progress
@@ -182,7 +186,7 @@ class Reconciler:
                 await self._check_free(facts, wanted)
             await self._api.apply(document)
         except RejectedError as error:
-            return _rejected(progress, wanted, str(error)).again(REJECTED_S)
+            return _rejected(progress, wanted, str(error)).recheck(REJECTED_S)
         log.info("applied %s %s", wanted["kind"], wanted["metadata"]["name"], extra={"resource": "/".join(facts.key)})
         return progress
 
@@ -214,7 +218,16 @@ class Reconciler:
             await self._write(facts, status)
         elif due_s is not None:
             progress = progress.again(due_s)
-        return progress.check_after_s
+        return self._after_s(progress)
+
+    def _after_s(self, progress: Progress) -> float | None:
+        """Seconds until the next look; watches tell most of what changes, and wake it before."""
+        key, found = progress.facts.key, _found(progress)
+        if progress.recheck_s is None:
+            self._pauses.pop(key, None)
+            return progress.check_after_s
+        recheck_s = self._pauses.setdefault(key, Pauses(LONGEST_PAUSE_S)).after(found, progress.recheck_s)
+        return progress.again(recheck_s).check_after_s
 
     def _due_s(self, facts: Facts, status: Tree) -> float | None:
         """Seconds until the status is worth a write; None: it says what stands there already."""
@@ -252,6 +265,12 @@ def _may_go(progress: Progress, child: Child) -> bool:
     ours = child.owner_uid == progress.facts.owner.uid and not child.deleting
     decided = progress.context is not None and not progress.facts.registry_problem
     return ours and decided and (progress.swept or child.job is not None)
+
+
+def _found(progress: Progress) -> tuple[object, ...]:
+    """What a look found, words apart: those of a server that is away may differ each time."""
+    marks = progress.marks.values()
+    return progress.facts.generation, frozenset((mark.type, mark.status, mark.reason) for mark in marks)
 
 
 def _unrouted(progress: Progress, message: str) -> Progress:

@@ -18,11 +18,13 @@ from tiersplit_core.errors import OperationError, TiersplitError
 from tiersplit_operator.adaptation.member import Look, Member
 from tiersplit_operator.adaptation.news import News
 from tiersplit_operator.adaptation.polling import Poller
+from tiersplit_operator.adaptation.samples import Seen
 from tiersplit_operator.adaptation.serving import BundleSource, Served, Wanted, catalogue_of, plain_route, wanted_by
 from tiersplit_operator.adaptation.succession import plan_digest, succeeding
 from tiersplit_operator.adaptation.views import view_of
 from tiersplit_operator.adaptation.writer import ConfigMaps, RouteWriter
 from tiersplit_operator.facts import AdaptationView, Key, Move, Owner, RouteRecord, Target
+from tiersplit_operator.pauses import Pauses
 from tiersplit_operator.settings import OperatorSettings
 from tiersplit_wire.v1 import route_pb2 as pb
 
@@ -30,6 +32,8 @@ TICK_S = 0.1
 SHORTEST_POLL_S, LONGEST_POLL_S = 1.0, 60.0
 KEPT_CATALOGUES = 64
 SOON_S = 0.05
+LONGEST_PAUSE_S = 600.0
+"""Between two looks at a resource that rests; a report or an answer of Prometheus ends the pause."""
 MAX_WRITES_AT_ONCE = 16
 log = logging.getLogger("tiersplit.adaptation")
 
@@ -43,6 +47,7 @@ class _Entry:
         member: its state; None until its bundle was read.
         basis: what the member was made from; it is made again when that changes.
         due: monotonic second of its next look.
+        pauses: between looks while it rests.
         news: what was last worth telling.
         lock: one look or adoption at a time.
     """
@@ -51,6 +56,7 @@ class _Entry:
     member: Member | None = None
     basis: object = None
     due: float = math.inf
+    pauses: Pauses = field(default_factory=lambda: Pauses(LONGEST_PAUSE_S))
     news: News = field(default_factory=News)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -171,8 +177,8 @@ class Fleet:
         if entry is None or entry.member is None:
             return
         now = self._clock()
-        if entry.member.reports.take(report, now, datetime.now(UTC)):
-            entry.due = min(entry.due, now + SOON_S)
+        news = entry.member.reports.take(report, now, datetime.now(UTC))
+        entry.due = min(entry.due, now + (SOON_S if news else entry.member.served.intent.polling_s))
 
     async def run(self) -> None:
         """Look at every resource in its period, and poll Prometheus, until cancelled."""
@@ -200,6 +206,7 @@ class Fleet:
                 look = member.look(now)
                 if look.route is not None:
                     await self._write(entry, look.route)
+                entry.due = now + _pause_s(entry, look, now)
                 self._settle(entry, look)
             except TiersplitError as error:
                 log.warning("%s/%s: the route is not written: %s", *key, error)
@@ -236,8 +243,14 @@ class Fleet:
             if asked:
                 queries = {key: member.served.wanted.queries for key, member in asked.items()}
                 for key, (seen, problem) in (await poller.poll(queries, period_s)).items():
-                    asked[key].telemetry.take(seen, problem, self._clock())
+                    self._polled(key, asked[key], seen, problem)
             await asyncio.sleep(max(period_s - (self._clock() - began), TICK_S))
+
+    def _polled(self, key: Key, member: Member, seen: Seen, problem: str) -> None:
+        now, entry = self._clock(), self._entries.get(key)
+        member.telemetry.take(seen, problem, now)
+        if entry is not None and member.telemetry.changed_at == now:
+            entry.due = min(entry.due, now + member.served.intent.polling_s)
 
     def _members(self) -> Iterable[tuple[Key, Member]]:
         return [(key, entry.member) for key, entry in self._entries.items() if entry.member is not None]
@@ -265,6 +278,16 @@ class Fleet:
         if entry is None or entry.writer.owner != owner:
             entry = self._entries[owner.key] = _Entry(RouteWriter(self._api, self._settings, owner, record))
         return entry
+
+
+def _pause_s(entry: _Entry, look: Look, now: float) -> float:
+    """Seconds until the next look: a polling period, and ever more while nothing is said of the resource."""
+    assert entry.member is not None  # noqa: S101 - it was just looked at
+    polling_s = entry.member.served.intent.polling_s
+    if look.route is None and entry.member.rests(now):
+        return entry.pauses.after(look, polling_s)
+    entry.pauses.forget()
+    return polling_s
 
 
 async def _present(entry: _Entry, record: RouteRecord | None) -> tuple[pb.Route | None, bool]:

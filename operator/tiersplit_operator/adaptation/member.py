@@ -11,7 +11,7 @@ from tiersplit_core.adaptation.policy import Candidate, Decision, Situation, Ver
 from tiersplit_core.errors import InputError
 from tiersplit_operator.adaptation.guidance import guidance, told
 from tiersplit_operator.adaptation.outlook import Outlook, drifted, outlook
-from tiersplit_operator.adaptation.reports import Reports
+from tiersplit_operator.adaptation.reports import KEPT_S, Reports
 from tiersplit_operator.adaptation.serving import Served
 from tiersplit_operator.adaptation.succession import finished, foreign_plans, own_plans, plan_digest
 from tiersplit_operator.adaptation.telemetry import Telemetry
@@ -123,6 +123,12 @@ class Member:
         threshold, period_s = self.served.intent.failure_threshold, self.served.intent.polling_s
         unseen = now - self.observed_at >= threshold * period_s
         return unseen or self.telemetry.failed(now, threshold, period_s)
+
+    def rests(self, now: float) -> bool:
+        """Whether time alone changes nothing more: what was last heard or seen is forgotten, or believed for good."""
+        intent = self.served.intent
+        patience_s = max(KEPT_S, intent.failure_threshold * intent.polling_s)
+        return now - max(self.reports.heard_at, self.telemetry.changed_at) > patience_s
 
     def selectable(self, now: float) -> frozenset[str]:
         """Names of the bundle's plans that heads have verified."""

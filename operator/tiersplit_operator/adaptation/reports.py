@@ -51,14 +51,19 @@ class Reports:
     """The newest report of every stage of one resource, and the moves that heads made by themselves.
 
     Attributes:
-        heard: some stage has ever reported.
+        heard_at: monotonic second of the newest report; minus infinity: no stage has ever reported.
         moves: of heads by themselves, newest first.
     """
 
     def __init__(self) -> None:
-        self.heard = False
+        self.heard_at = -math.inf
         self._stages: dict[str, _Stage] = {}
         self.moves: deque[Move] = deque(maxlen=MAX_MOVES)
+
+    @property
+    def heard(self) -> bool:
+        """Some stage has ever reported."""
+        return self.heard_at > -math.inf
 
     def take(self, report: pb.StageReport, seen_at: float, wall: datetime) -> bool:
         """Keep one report; whether it says something else than the one before, numbers apart.
@@ -68,7 +73,7 @@ class Reports:
             seen_at: monotonic seconds.
             wall: the time of day, for the history.
         """
-        self.heard = True
+        self.heard_at = seen_at
         before = self._stages.get(report.instance)
         if before is None and len(self._stages) >= MAX_STAGES:
             return False

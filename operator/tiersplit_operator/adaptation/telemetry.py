@@ -1,5 +1,6 @@
 """What Prometheus said of one resource lately, and whether it can still be relied on."""
 
+import math
 from dataclasses import dataclass, field
 
 from tiersplit_operator.adaptation.samples import Seen
@@ -19,12 +20,14 @@ class Telemetry:
         problem: why the newest poll told nothing usable; empty: it did.
         failing_since: monotonic second of the first of the polls in a row that failed.
         asked_at: monotonic second of the newest poll.
+        changed_at: monotonic second of the newest poll that said something else than the one before.
     """
 
     seen: Seen = field(default_factory=Seen)
     problem: str = ""
     failing_since: float | None = None
     asked_at: float | None = None
+    changed_at: float = -math.inf
     _known: bool = False
 
     def take(self, seen: Seen, problem: str, now: float) -> None:
@@ -36,8 +39,11 @@ class Telemetry:
             now: monotonic seconds.
         """
         lost = "Prometheus has no sample of this resource any more" if self._known and not seen.values else ""
+        before = self.seen, self.problem
         self.seen, self.asked_at = seen, now
         self.problem = problem or "; ".join(seen.doubts[:SHOWN_DOUBTS]) or lost
+        if (self.seen, self.problem) != before:
+            self.changed_at = now
         self._known = self._known or bool(seen.values)
         if not self.problem:
             self.failing_since = None

@@ -67,7 +67,7 @@ def _given(progress: Progress, given: str) -> Progress:
         return progress.need(given)
     found = progress.facts.artifacts[given]
     if found is None:
-        return progress.mark(conditions.bundle_missing(given)).again(WAITS_S)
+        return progress.mark(conditions.bundle_missing(given)).recheck(WAITS_S)
     if not found.graph:
         return progress.mark(conditions.no_bundle(given))
     return replace(progress, model=found).mark(conditions.bundle_given())

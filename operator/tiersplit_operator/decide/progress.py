@@ -63,7 +63,8 @@ class Progress:
         marks: what conditions say.
         needs: references that the registry must be asked for before more can be decided.
         orders: plans that are to be made.
-        check_after_s: when to look again; None: when something changes.
+        check_after_s: when something is due by itself; None: never.
+        recheck_s: how soon to look again for what no watch tells; None: there is no such thing.
         swept: children that are no longer wanted may go.
     """
 
@@ -85,6 +86,7 @@ class Progress:
     needs: frozenset[str] = frozenset()
     orders: tuple[PlanOrder, ...] = ()
     check_after_s: float | None = None
+    recheck_s: float | None = None
     swept: bool = False
 
     def mark(self, *marks: Mark) -> "Progress":
@@ -104,10 +106,17 @@ class Progress:
         return replace(self, needs=self.needs | set(references))
 
     def again(self, after_s: float) -> "Progress":
-        """With another look after so many seconds at the latest."""
-        known = self.check_after_s
-        return replace(self, check_after_s=after_s if known is None else min(known, after_s))
+        """With another look after so many seconds at the latest: something is due then."""
+        return replace(self, check_after_s=_sooner(self.check_after_s, after_s))
+
+    def recheck(self, after_s: float) -> "Progress":
+        """With another look after so many seconds, and later and later ones as long as nothing else is found."""
+        return replace(self, recheck_s=_sooner(self.recheck_s, after_s))
 
     def tagged(self, tag: str) -> str:
         """The reference of a tag in the model's repository."""
         return f"oci://{self.repository}:{tag}"
+
+
+def _sooner(known: float | None, after_s: float) -> float:
+    return after_s if known is None else min(known, after_s)

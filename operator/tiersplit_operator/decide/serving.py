@@ -135,7 +135,7 @@ def readiness(progress: Progress) -> Progress:
     rolling = conditions.reconciled() if stalling or _applied(progress) else conditions.reconciling(_doing(unmet))
     stalled = conditions.stalled(stalling) if stalling else conditions.not_stalled()
     if facts.registry_problem or problem is not None:
-        progress = progress.again(LOOK_AGAIN_S)
+        progress = progress.recheck(LOOK_AGAIN_S)
     return progress.mark(ready, rolling, stalled)
 
 

@@ -121,7 +121,7 @@ def test_another_tiers_pod_that_cannot_run_leaves_ready_true_and_is_told(case):
     progress = settled(serving(pods=pods), planned())
     assert said(progress, "Ready")[0] == "True"
     assert "digits-mdc-1" in progress.marks["Ready"].message
-    assert progress.check_after_s is not None
+    assert progress.recheck_s == 15.0
 
 
 def test_a_registry_that_does_not_answer_changes_nothing():

@@ -305,6 +305,15 @@ def test_numbers_that_drift_are_written_once_a_minute():
     assert ("status",) in world.calls
 
 
+def test_what_no_watch_tells_is_looked_at_later_and_later_until_something_else_is_found():
+    world = World(answers={})
+    assert [world.look() for _ in range(4)] == [30.0, 60.0, 120.0, 120.0]
+    world.registry_down = True
+    assert [world.look(), world.look()] == [15.0, 30.0]
+    world.registry_down, world.answers = False, {GIVEN: profiled(), "plan": PLANNED}
+    assert world.look() is None
+
+
 def test_a_resource_that_is_gone_is_forgotten():
     world = served()
     world.body = {**world.body, "metadata": {**world.body["metadata"], "deletionTimestamp": "2026-05-01T12:00:00Z"}}
