@@ -52,7 +52,8 @@ class Served:
             self.failed[count.plan] = self.failed.get(count.plan, 0) + max(count.failed - failed, 0)
             if count.answered > answered and count.latency_s > 0:
                 self.latency_s = count.latency_s
-            self._before[count.plan] = (count.answered, count.failed)
+        # A head counts a plan that went and came back from the beginning.
+        self._before = {count.plan: (count.answered, count.failed) for count in report.served}
 
 
 class Observer:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,7 +50,7 @@ class Request(Protocol):
 
 @dataclass(slots=True)
 class Served:
-    """How many requests a plan has answered since start, and the seconds of those since the last report."""
+    """How many requests a plan has answered since it came, and the seconds of those since the last report."""
 
     answered: int = 0
     failed: int = 0
@@ -136,6 +136,10 @@ class Head:
         self.verified &= same
         self.problems = {digest: problem for digest, problem in self.problems.items() if digest in same}
         self._reselect()
+
+    def keep(self, digests: Collection[str]) -> None:
+        """Count for these plans, and for no others any more."""
+        self.served = {digest: served for digest, served in self.served.items() if digest in digests}
 
     def use(self, digest: str) -> None:
         """Run the requests that arrive from now on with this plan."""

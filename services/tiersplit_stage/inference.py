@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tiersplit_core.errors import RequestError, TiersplitError, UnavailableError
 from tiersplit_stage.head import Head, HeadAnswer
 from tiersplit_stage.intake import check_size, largest_request_bytes, max_rows, receive
-from tiersplit_stage.metrics import StageMetrics
+from tiersplit_stage.metrics import REFUSED, StageMetrics
 from tiersplit_wire.datatypes import array_from_raw, array_from_typed, array_to_raw, datatype_of
 from tiersplit_wire.failures import status_of
 from tiersplit_wire.v1 import inference_pb2 as pb
@@ -251,7 +251,7 @@ class InferenceServicer(rpc.GRPCInferenceServiceServicer):
         except TiersplitError as error:
             failure = error
         code = status_of(failure)
-        self._metrics.request("", code.name, 0.0)
+        self._metrics.request(REFUSED, code.name, 0.0)
         await context.abort(code, str(failure))
         raise failure
 

@@ -1,6 +1,6 @@
 """What a stage tells Prometheus."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
@@ -15,6 +15,9 @@ from tiersplit_wire.connection import hosts_for
 if TYPE_CHECKING:
     from tiersplit_stage.estimates import Estimates
 
+REFUSED, UNKNOWN = "", "unknown"
+NO_PLAN = frozenset((REFUSED, UNKNOWN))
+"""Labels of requests that no plan was bound to, and of those that ask for one that no route named."""
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -87,16 +90,29 @@ class StageMetrics:
         )
         self._rerun = Counter("tiersplit_rerun_total", "Requests that ran again after a loss.", registry=self.registry)
         self._plan = Info("tiersplit_plan", "The plan that this head uses.", registry=self.registry)
+        self._told_plans: set[str] = set()
+        self._told_segments: set[str] = set()
 
     def request(self, plan: str, code: str, seconds: float) -> None:
         """A request was answered (`code` OK) or failed."""
+        self._told_plans.add(plan)
         self._requests.labels(plan, code).observe(seconds)
         if code in ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "UNAVAILABLE", "DEADLINE_EXCEEDED"):
             self._rejected.labels(code).inc()
 
     def segment(self, segment: str, seconds: float) -> None:
         """A segment ran."""
+        self._told_segments.add(segment)
         self._segments.labels(segment).observe(seconds)
+
+    def keep(self, plans: Collection[str], segments: Collection[str]) -> None:
+        """Tell of these plans and segments from now on, and of what names none; else each change would add a series."""
+        for plan in self._told_plans.difference(plans, NO_PLAN):
+            self._requests.remove_by_labels({"plan": plan})
+            self._told_plans.discard(plan)
+        for segment in self._told_segments.difference(segments):
+            self._segments.remove_by_labels({"segment": segment})
+            self._told_segments.discard(segment)
 
     def rerun(self) -> None:
         """A request runs again after a loss."""

@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -217,10 +217,7 @@ class Router:
         for key in gone:
             del self._retired[key]
         if gone:
-            self._servicer.plans = {key: plan for key, plan in self._servicer.plans.items() if key not in gone}
-            if self.head is not None:
-                known = {digest: plan for digest, plan in self.head.plans.items() if plan.key in self._servicer.plans}
-                self.head.update(known, self.head.selected, self.head.fallback, steered=self.head.steered)
+            self._forget(gone)
         if self._pipeline.rested():
             await self._loading.trim()
         needed = {segment.blob for plan in self._servicer.plans.values() for segment in plan.own_segments}
@@ -228,6 +225,14 @@ class Router:
         if surplus:
             await self._loading.drop(surplus)
             self._changed()
+
+    def _forget(self, gone: Collection[str]) -> None:
+        kept = {key: plan for key, plan in self._servicer.plans.items() if key not in gone}
+        self._servicer.keep(kept)
+        if self.head is not None:
+            known = {digest: plan for digest, plan in self.head.plans.items() if plan.key in kept}
+            self.head.update(known, self.head.selected, self.head.fallback, steered=self.head.steered)
+            self.head.keep({plan.digest for plan in kept.values()})
 
     def _active_key(self) -> list[str]:
         plan = self.head.plans.get(self.head.active or "") if self.head is not None else None

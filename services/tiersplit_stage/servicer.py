@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
@@ -9,7 +10,7 @@ import grpc.aio
 
 from tiersplit_core.errors import ExhaustedError, FrameError
 from tiersplit_stage.execute import Job
-from tiersplit_stage.metrics import StageMetrics
+from tiersplit_stage.metrics import UNKNOWN, StageMetrics
 from tiersplit_stage.pipeline import Answer, Pipeline
 from tiersplit_stage.stream import INSTANCE_KEY
 from tiersplit_wire.convert import array_to_proto, check_activations, parse_upstream
@@ -124,6 +125,12 @@ class ActivationsServicer:
             upstream.cancel()
             writer.cancel()
 
+    def keep(self, plans: Mapping[str, "StagePlan"]) -> None:
+        """Answer for these plans, by key, and tell of no others any more."""
+        self.plans = dict(plans)
+        segments = {segment.id for plan in plans.values() for segment in plan.own_segments}
+        self._metrics.keep({plan.digest for plan in plans.values()}, segments)
+
     def farewell(self) -> None:
         """Ask all neighbours to send new requests elsewhere."""
         for upstream in self._upstreams:
@@ -148,7 +155,7 @@ class ActivationsServicer:
     def _label(self, message: pb.ActivationSet) -> str:
         """A plan's digest; what no route named must not become a label of its own."""
         plan = self.plans.get(message.plan)
-        return "unknown" if plan is None else plan.digest
+        return UNKNOWN if plan is None else plan.digest
 
     def _job(self, message: pb.ActivationSet, now: float) -> Job:
         check_activations(message)

@@ -135,6 +135,13 @@ def test_counts_go_on_over_a_restart_of_the_head(tmp_path: Path) -> None:
     assert controller.observer.served.latency_s == pytest.approx(0.02)
 
 
+def test_counts_go_on_when_a_plan_comes_back_that_the_head_had_forgotten(tmp_path: Path) -> None:
+    controller = make(tmp_path)
+    for counted in ([pb.PlanCount(plan="p", answered=5)], [], [pb.PlanCount(plan="p", answered=2)]):
+        controller.observer.take(report(controller, "edge", served=counted))
+    assert controller.observer.served.answered == {"p": 7}
+
+
 def test_a_pin_is_found_by_its_first_digits_and_released(tmp_path: Path) -> None:
     controller = make(tmp_path)
     all_report(controller)
