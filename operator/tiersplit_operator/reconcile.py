@@ -22,7 +22,7 @@ from tiersplit_operator.gather import Gatherer
 from tiersplit_operator.pauses import Pauses
 from tiersplit_operator.resources.context import OPERATOR_ANNOTATION
 from tiersplit_operator.resources.names import account_name
-from tiersplit_operator.status import QUIET_S, has_drifted, is_news, next_status
+from tiersplit_operator.status import next_status, pause_s
 from tiersplit_operator.store import Store
 
 log = logging.getLogger("tiersplit.operator.reconcile")
@@ -231,11 +231,10 @@ class Reconciler:
 
     def _due_s(self, facts: Facts, status: Tree) -> float | None:
         """Seconds until the status is worth a write; None: it says what stands there already."""
-        if is_news(facts.status, status):
-            return 0.0
-        if not has_drifted(facts.status, status):
+        wait_s = pause_s(facts.status, status)
+        if wait_s is None:
             return None
-        return self._written.get(facts.key, self._clock() - QUIET_S) + QUIET_S - self._clock()
+        return self._written.get(facts.key, -math.inf) + wait_s - self._clock()
 
     async def _write(self, facts: Facts, status: Tree) -> None:
         # The uid is a fence: a resource of the same name that was made meanwhile is not written to.

@@ -16,7 +16,8 @@ MAX_NODES = 8
 DRIFT = 0.10
 MIN_MILLISECONDS = 5
 """Latencies this close to each other are the same: small ones round to whole milliseconds."""
-QUIET_S = 60.0
+QUIET_S, MOVES_S = 60.0, 10.0
+"""Between two writes of what only drifted, and of moves that heads make by themselves: in a large fleet one always does."""
 MAX_QUANTITY = 999_999_999_999_999
 
 Tree = dict[str, Any]
@@ -113,6 +114,20 @@ def is_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     return _headline(before) != _headline(after)
 
 
+def pause_s(before: Mapping[str, Any], after: Mapping[str, Any]) -> float | None:
+    """Seconds between the last write and that of `after` in place of `before`, at least; None: it says the same."""
+    if is_news(before, after):
+        return 0.0
+    if _newest(before) != _newest(after):
+        return MOVES_S
+    return QUIET_S if has_drifted(before, after) else None
+
+
+def _newest(status: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    """The newest move, a head's own included."""
+    return [(entry.get("time"), entry.get("plan")) for entry in status.get("history") or ()][:1]
+
+
 def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:
     conditions = [
         (item.get("type"), item.get("status"), item.get("reason"), item.get("observedGeneration"))
@@ -120,8 +135,7 @@ def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:
     ]
     plan = (status.get("plan") or {}).get("digest")
     surface = status.get("surface") or {}
-    newest = [(entry.get("time"), entry.get("plan")) for entry in status.get("history") or ()][:1]
-    return status.get("observedGeneration"), sorted(map(str, conditions)), plan, surface.get("bundle"), newest
+    return status.get("observedGeneration"), sorted(map(str, conditions)), plan, surface.get("bundle")
 
 
 def has_drifted(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

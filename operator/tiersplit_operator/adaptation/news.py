@@ -6,6 +6,8 @@ from tiersplit_operator.facts import AdaptationView
 
 SHORTEST_S = 1.0
 """Between two tales: fleets of heads that come and go would tell something new ten times a second."""
+HEADS_S = 10.0
+"""Between two tales of what heads do by themselves and of numbers: in a large fleet some head always moves."""
 DRIFT = 0.1
 
 
@@ -23,29 +25,32 @@ class News:
             view: what there is to say.
             now: monotonic seconds.
         """
-        if self._told is not None:
-            if _words(self._told) == _words(view) and not _drifted(_numbers(self._told), _numbers(view)):
-                return None
-            if now - self._told_at < SHORTEST_S:
-                return self._told_at + SHORTEST_S - now
+        pause_s = 0.0 if self._told is None else _pause_s(self._told, view)
+        if pause_s is None:
+            return None
+        if now - self._told_at < pause_s:
+            return self._told_at + pause_s - now
         self._told, self._told_at = view, now
         return 0.0
 
 
+def _pause_s(told: AdaptationView, view: AdaptationView) -> float | None:
+    """Seconds between the two at the least; None: they say the same."""
+    if _words(told) != _words(view):
+        return SHORTEST_S
+    same = _heads(told) == _heads(view) and not _drifted(_numbers(told), _numbers(view))
+    return None if same else HEADS_S
+
+
 def _words(view: AdaptationView) -> tuple[object, ...]:
-    newest = view.moves[0] if view.moves else None
     said = (view.fallback, bool(view.recommendation), view.pin_problem, tuple(sorted(view.problems.items())))
     down = tuple(link.bandwidth_bps == 0 for link in view.links)
-    return (
-        view.bundle,
-        view.selected,
-        view.selectable,
-        view.switching,
-        tuple(sorted(view.nodes.items())),
-        newest,
-        said,
-        down,
-    )
+    return view.bundle, view.selected, view.selectable, view.switching, said, down
+
+
+def _heads(view: AdaptationView) -> tuple[object, ...]:
+    """The newest move, and how many heads use which plan; an operator's own move is another selected plan."""
+    return tuple(sorted(view.nodes.items())), view.moves[:1]
 
 
 def _numbers(view: AdaptationView) -> list[float]:

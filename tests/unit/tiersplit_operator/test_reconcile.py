@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -24,7 +25,7 @@ from tests.support.operator_facts import (
 )
 from tiersplit_core.errors import OperationError
 from tiersplit_operator.clients.session import RejectedError
-from tiersplit_operator.facts import AdaptationView, JobState
+from tiersplit_operator.facts import AdaptationView, JobState, Move
 from tiersplit_operator.gather import Gatherer
 from tiersplit_operator.projection import child_of
 from tiersplit_operator.reconcile import Reconciler
@@ -301,6 +302,23 @@ def test_numbers_that_drift_are_written_once_a_minute():
     assert ("status",) not in world.calls
     assert after_s <= 60
     world.now_s += 60
+    world.look()
+    assert ("status",) in world.calls
+
+
+def test_heads_that_move_by_themselves_each_second_cost_six_writes_a_minute_and_a_condition_is_written_at_once():
+    world, writes = served(), 0
+    world.look()
+    for second in range(120):
+        world.now_s += 1
+        moved = Move(
+            NOW + timedelta(seconds=second + 1), "sha256:" + "b" * 64, "its link is faster", node=f"edge-{second}"
+        )
+        world.seen = replace(world.seen, moves=(moved, *world.seen.moves)[:20])
+        world.look()
+        writes += world.calls.count(("status",))
+    assert 11 <= writes <= 13
+    world.seen = replace(world.seen, fallback="no head reports its link")
     world.look()
     assert ("status",) in world.calls
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.operator_facts import NOW, PLAN, artifact, final, given, serving, settled
 from tiersplit_api.v1alpha1.status import Status
 from tiersplit_operator.facts import AdaptationView, LinkSeen, Move, StageSeen
-from tiersplit_operator.status import MAX_BYTES, has_drifted, is_news, next_status
+from tiersplit_operator.status import MAX_BYTES, MOVES_S, QUIET_S, has_drifted, is_news, next_status, pause_s
 
 OTHER = "sha256:" + "b" * 64
 
@@ -69,7 +69,6 @@ def test_the_same_facts_give_the_same_status_and_nothing_is_written():
 
 NEWS = {
     "another plan": {"selected": OTHER},
-    "a move": {"moves": (Move(NOW + timedelta(seconds=9), OTHER, "faster"),)},
     "observations fail": {"fallback": "Prometheus does not answer"},
 }
 
@@ -78,6 +77,16 @@ NEWS = {
 def test_people_need_not_wait_for_news(case):
     found = status()
     assert is_news(found, status(view(**NEWS[case]), found))
+
+
+def test_a_heads_own_move_is_written_soon_but_is_no_news():
+    found = status()
+    moved = view(moves=(Move(NOW + timedelta(seconds=9), OTHER, "its link is faster", node="edge-7"),))
+    after = status(moved, found)
+    assert not is_news(found, after)
+    assert (pause_s(found, after), pause_s(found, found)) == (MOVES_S, None)
+    assert pause_s(found, status(view(observed_s=0.2), found)) == QUIET_S
+    assert pause_s(found, status(view(selected=OTHER), found)) == 0.0
 
 
 DRIFTS = {
