@@ -10,7 +10,7 @@ from tests.support.cluster_prediction import Forecast
 from tests.support.cluster_product import Product, image_of, roll, rolled
 from tests.support.cluster_session import TIERS, installed_values
 
-RESIDENT_MOVES, POD_MOVES = 50, 3
+RESIDENT_MOVES, POD_MOVES = 50, 10
 MOVE_S, ROLL_S = 30.0, 180.0
 
 
@@ -27,7 +27,9 @@ def test_fifty_moves_between_resident_plans_lose_nothing(
     assert len(load.plans()) == len(forecast.surface.entries)
 
 
-def test_other_pods_take_over_without_losing_a_request(unshaped: Product, load_of: Callable[..., Load]) -> None:
+def test_ten_moves_to_other_pods_happen_without_losing_a_request(
+    unshaped: Product, load_of: Callable[..., Load]
+) -> None:
     load = load_of(unshaped)
     with loaded(load):
         for number, tier in zip(range(POD_MOVES), itertools.cycle(["cloud", "mdc", "edge"]), strict=False):
