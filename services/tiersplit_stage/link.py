@@ -7,7 +7,7 @@ from functools import partial
 
 import grpc.aio
 
-from tiersplit_stage.meter import Observed
+from tiersplit_stage.meter import Observed, Totals
 from tiersplit_stage.resolving import Endpoint, Resolver
 from tiersplit_stage.stream import LostError, Stream
 from tiersplit_wire.failures import NotResidentError
@@ -40,8 +40,8 @@ class Link:
         self._streams: dict[Endpoint, Stream] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._turns = itertools.count()
-        self._connected = self._past_bytes = 0
-        self._past_s = 0.0
+        self._connected = 0
+        self._totals = Totals()
         self._resolver = Resolver(self._connect)
         self._resolving = asyncio.ensure_future(self._resolver.run())
 
@@ -58,14 +58,12 @@ class Link:
     @property
     def late(self) -> int:
         """Answers that came after their request was settled."""
-        return sum(stream.late for stream in self._streams.values())
+        return self._totals.late
 
     @property
     def sent(self) -> tuple[int, float]:
-        """Bytes sent and seconds spent on them since start; those of streams that left until then."""
-        meters = [stream.meter for stream in self._streams.values()]
-        sent_bytes = self._past_bytes + sum(meter.sent_bytes for meter in meters)
-        return sent_bytes, self._past_s + sum(meter.busy_s for meter in meters)
+        """Bytes sent and seconds spent on them since start."""
+        return self._totals.sent_bytes, self._totals.busy_s
 
     async def update(self, addresses: Iterable[str]) -> None:
         """Connect to all stages behind these addresses, and to no others; names are looked up again and again."""
@@ -74,18 +72,15 @@ class Link:
     async def _connect(self, wanted: frozenset[Endpoint]) -> None:
         before = self._streams
         kept = {endpoint: stream for endpoint, stream in before.items() if endpoint in wanted}
-        # Replaced and never changed: scrapes count over it in threads of their own.
         self._streams = kept | {endpoint: self._open(endpoint) for endpoint in sorted(wanted - set(kept))}
         for endpoint in set(before) - wanted:
             self._leave(before[endpoint])
 
     def _open(self, endpoint: Endpoint) -> Stream:
         dial = partial(self._dial, endpoint) if self._dial else None
-        return Stream(endpoint.address, self._changed, lambda: self.budget_bps, dial)
+        return Stream(endpoint.address, self._changed, lambda: self.budget_bps, dial, self._totals)
 
     def _leave(self, stream: Stream) -> None:
-        self._past_bytes += stream.meter.sent_bytes
-        self._past_s += stream.meter.busy_s
         leaving = asyncio.ensure_future(stream.retire(_RETIRE_S))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)

@@ -47,20 +47,37 @@ def first_estimator(seen: Observed, bandwidth_bps: float, latency_s: float) -> L
     return LinkEstimator(bandwidth_bps, seen.seconds / 2 if seen.size_bytes < BULK_BYTES else latency_s)
 
 
+@dataclass(slots=True)
+class Totals:
+    """What all streams of a link did since it began, those that left included; nothing of it ever falls.
+
+    Attributes:
+        sent_bytes: bytes sent.
+        busy_s: seconds spent on those that were received.
+        late: answers that came after their request was settled.
+    """
+
+    sent_bytes: int = 0
+    busy_s: float = 0.0
+    late: int = 0
+
+
 class Meter:
     """Matches receipts with transmissions in order; clock-free: every method is told the monotonic second.
 
     A transmission that began while others were unreceipted is measured from the receipt before it: the time between two
     receipts of a busy link contains no latency.
+
+    Args:
+        totals: of the link; None: nobody asks for them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, totals: Totals | None = None) -> None:
         self.outstanding: deque[Sent] = deque()
         self.observations: deque[Observed] = deque(maxlen=_MAX_OBSERVATIONS)
         self.bandwidth_bps: float | None = None
         self.round_trip_s: float | None = None
-        self.sent_bytes = 0
-        self.busy_s = 0.0
+        self._totals = totals or Totals()
         self._estimator: LinkEstimator | None = None
         self._asked: LinkSample | None = None
         self._last_receipt = 0.0
@@ -69,7 +86,7 @@ class Meter:
     def sent(self, request_id: bytes, size_bytes: int, now: float, *, probe: bool = False) -> None:
         """A transmission begins."""
         self.outstanding.append(Sent(request_id, size_bytes, now, not self.outstanding, probe))
-        self.sent_bytes += size_bytes
+        self._totals.sent_bytes += size_bytes
 
     def received(self, request_id: bytes, now: float) -> Observed | None:
         """A receipt came: the observation of its transmission; None for a receipt that nothing waits for."""
@@ -81,7 +98,7 @@ class Meter:
         begun = sent.sent_at if sent.idle_before else max(sent.sent_at, self._last_receipt)
         self._last_receipt = now
         seconds = max(now - begun, 1e-9)
-        self.busy_s += seconds
+        self._totals.busy_s += seconds
         return self._observe(self._timely(Observed(sent.size_bytes, seconds, sent.idle_before)))
 
     def _timely(self, seen: Observed) -> Observed:

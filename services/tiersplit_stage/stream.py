@@ -11,7 +11,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from tiersplit_core.errors import UnavailableError
-from tiersplit_stage.meter import Meter, ProbeBudget
+from tiersplit_stage.meter import Meter, ProbeBudget, Totals
 from tiersplit_stage.readiness import watch_readiness
 from tiersplit_wire.connection import open_channel
 from tiersplit_wire.failures import error_from
@@ -39,6 +39,7 @@ class Stream:
         changed: called when the stream becomes usable or stops being so, and when its link surprised.
         budget_bps: what probing may use; 0 means 1% of the bandwidth.
         dial: opens a channel to it; None: without TLS.
+        totals: of its link.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class Stream:
         changed: Callable[[], None],
         budget_bps: Callable[[], int],
         dial: Callable[[], grpc.aio.Channel] | None = None,
+        totals: Totals | None = None,
     ) -> None:
         self.address = address
         self._dial = dial or partial(open_channel, address)
-        self.meter = Meter()
+        self._totals = totals or Totals()
+        self.meter = Meter(self._totals)
         self.instance = ""
         self.connected = False
         self.ready = False
@@ -66,7 +69,6 @@ class Stream:
         self._stuck_since: float | None = None
         self._tasks = [asyncio.ensure_future(self._live()), asyncio.ensure_future(self._probe())]
         self._call: grpc.aio.StreamStreamCall | None = None
-        self.late = 0
         self.turn = -1
 
     @property
@@ -189,7 +191,7 @@ class Stream:
     def _answer(self, request_id: bytes, answer: pb.Result | Exception) -> None:
         waiting = self._answers.get(request_id)
         if waiting is None or waiting.done():
-            self.late += 1
+            self._totals.late += 1
         elif isinstance(answer, Exception):
             waiting.set_exception(answer)
         else:

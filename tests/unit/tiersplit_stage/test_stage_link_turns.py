@@ -74,7 +74,6 @@ def test_a_stage_that_comes_is_asked_next_and_one_that_goes_is_not_asked(stages)
         for _ in range(4):
             await link.exchange(b"", b"")
         stages[ADDRESSES[0]].retire = lambda _: asyncio.sleep(0)
-        stages[ADDRESSES[0]].meter = type("Meter", (), {"sent_bytes": 7, "busy_s": 0.5})
         await link.update(ADDRESSES[1:])
         answers = [await link.exchange(b"", b"") for _ in range(4)]
         await link.close()
