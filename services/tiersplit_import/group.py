@@ -227,6 +227,7 @@ def _layer(net: Net, unit: Unit, owner: dict[str, str], parameters: int) -> Laye
         parameters=parameters,
         weight_bytes=sum(net.constants[key].nbytes for key in weights),
         geometry=geometry_of(net, unit.nodes),
+        opaque=unit.nodes[0].call in net.opaque,
     )
 
 

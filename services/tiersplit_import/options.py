@@ -20,7 +20,7 @@ DATATYPES = {
 """Datatypes of the Open Inference Protocol by which inputs are described, with their numpy names."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_.\-]{0,127}$")
+_NAME = re.compile(r"^[A-Za-z0-9_/][A-Za-z0-9_.:/\-]{0,127}$")
 _SHAPE = re.compile(r"^(?:-1|batch)(?:x[1-9][0-9]{0,7}){0,15}$")
 
 
@@ -30,7 +30,8 @@ class ImportOptions:
 
     Attributes:
         name: the model's name; None: after its source.
-        inputs: its input tensors at batch size 1, in the order of its arguments; empty: as the source says.
+        inputs: its input tensors at batch size 1, in the order of its arguments, under the names by which clients call
+            them; an ONNX file's own names may stand in any order. Empty: as the source says.
         wire_uint8: whether the image input arrives as bytes and normalisation becomes the first layer.
         mean: per channel, of the range 0 to 1; None: ImageNet's for torchvision's models, else 0.
         std: as `mean`; else 1.
@@ -61,7 +62,7 @@ def parse_input(text: str) -> TensorSpec:
     Raises:
         ModelError: it is written otherwise.
     """
-    parts = text.split(":")
+    parts = text.rsplit(":", 2)
     if len(parts) != 3 or not _NAME.match(parts[0]) or not _SHAPE.match(parts[2]):
         raise ModelError(f"{text!r} is no input; write NAME:DATATYPE:SHAPE, as in input:FP32:-1x3x224x224", "--input")
     if parts[1] not in DATATYPES:

@@ -1,10 +1,12 @@
 """Torch modules and exported programs as a source; what is imported here is the only part that needs torch."""
 
 import contextlib
+import inspect
 import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from tiersplit_import.exported import OPSET, Exported, Reference
 from tiersplit_import.factory import default_inputs, load_module
 from tiersplit_import.kept import TRANSLATIONS, keep_modules
 from tiersplit_import.net import Array, Net, read_net
+from tiersplit_import.one_layer import one_layer_paths, unite
 from tiersplit_import.options import ImportOptions
 from tiersplit_import.probe import random_inputs
 from tiersplit_import.program_file import load_program
@@ -31,8 +34,9 @@ def export_factory(source: str, options: ImportOptions) -> Exported:
     Raises:
         ModelError: it cannot be loaded or exported.
     """
-    inputs = options.inputs or default_inputs(source)
+    default = () if options.inputs else default_inputs(source)
     module = load_module(source, options)
+    inputs = options.inputs or _named_as_arguments(default, module)
     reference, keys = module, _keys(module, inputs, source)
     if not options.optimise:
         keep_modules(module)
@@ -43,13 +47,18 @@ def export_factory(source: str, options: ImportOptions) -> Exported:
             program = torch.export.export(module, example, dynamic_shapes=_nested(module, dynamic), strict=False)
     except Exception as error:
         raise ModelError(_why_not_exported(error), source) from error
-    return Exported(_to_net(program, inputs, keys, source), _torch_reference(reference, inputs))
+    net = _to_net(program, inputs, keys, source)
+    unite(net, one_layer_paths(module))
+    return Exported(net, _torch_reference(reference, inputs))
+
+
+def _named_as_arguments(inputs: Sequence[TensorSpec], module: nn.Module) -> tuple[TensorSpec, ...]:
+    arguments = inspect.signature(module.forward).parameters
+    return tuple(replace(spec, name=name) for spec, name in zip(inputs, arguments, strict=False))
 
 
 def _nested(module: nn.Module, dynamic: tuple[dict[int, Any], ...]) -> Any:
     """Arguments that a `*args` parameter swallows are described in a tuple of their own."""
-    import inspect  # noqa: PLC0415 - needed here alone
-
     parameters = list(inspect.signature(module.forward).parameters.values())
     variadic = bool(parameters) and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL
     return (dynamic,) if variadic else dynamic
@@ -91,8 +100,7 @@ def _program_inputs(program: torch.export.ExportedProgram, path: Path) -> tuple[
                 f"{path}: input {name}",
             )
         found.append(TensorSpec(name, str(value.dtype).removeprefix("torch."), (1, *value.shape[1:])))
-    # A single input is called `input` whatever the program's argument is called.
-    return (TensorSpec("input", found[0].dtype, found[0].shape),) if len(found) == 1 else tuple(found)
+    return tuple(found)
 
 
 def _to_net(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec], keys: list[str], source: str) -> Net:

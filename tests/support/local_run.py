@@ -52,9 +52,11 @@ def wait_for(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
 class LocalRun:
     """A running deployment."""
 
-    def __init__(self, folder: Path, *options: str, bandwidth: str = "100M", cooldown: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *options: str, bandwidth: str = "100M", cooldown: int = 1, manifest: str = MANIFEST
+    ) -> None:
         self.folder = folder
-        (folder / "split.yaml").write_text(MANIFEST.format(bandwidth=bandwidth, cooldown=cooldown))
+        (folder / "split.yaml").write_text(manifest.format(bandwidth=bandwidth, cooldown=cooldown))
         self._said = (folder / "said.txt").open("w")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tiersplit_cli", "run", "-f", "split.yaml", *options],
@@ -124,9 +126,11 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *options: str, bandwidth: str = "100M", cooldown: int = 1) -> Iterator[LocalRun]:
+def running(
+    folder: Path, *options: str, bandwidth: str = "100M", cooldown: int = 1, manifest: str = MANIFEST
+) -> Iterator[LocalRun]:
     """A deployment that is ready, ended afterwards whatever happens."""
-    run = LocalRun(folder, *options, bandwidth=bandwidth, cooldown=cooldown)
+    run = LocalRun(folder, *options, bandwidth=bandwidth, cooldown=cooldown, manifest=manifest)
     try:
         run.wait_ready()
         yield run

@@ -39,11 +39,10 @@ def imported(installation: Installation) -> Iterator[Product]:
 def test_an_onnx_file_on_a_claim_becomes_a_split_deployment_with_the_files_answers(imported: Product) -> None:
     image = np.random.default_rng(0).random((1, 3, SIDE, SIDE), dtype=np.float32)
     expected = ort.InferenceSession(onnx_model()).run(None, {"image": image})[0]
-    # A model of one input and one output calls them so, whatever the file did.
-    case = {"inputs": [["input", "FP32", list(image.shape), image.ravel().tolist()]], "timeout_s": 30}
+    case = {"inputs": [["image", "FP32", list(image.shape), image.ravel().tolist()]], "timeout_s": 30}
     (answer,) = imported.ask_stock_client([case])
     assert "outputs" in answer, answer
-    assert np.allclose(answer["outputs"]["output"], expected, 1e-3, 1e-4)
+    assert np.allclose(answer["outputs"]["scores"], expected, 1e-3, 1e-4)
     assert {condition["status"] for condition in (imported.condition("Imported"), imported.condition("Planned"))} == {
         "True"
     }

@@ -76,8 +76,8 @@ def test_an_onnx_file_becomes_a_bundle_in_the_registry(running, run_import, mess
         bundle = found.pull_bundle(tmp_path / "pulled")
     assert message() == {"digest": bundle.digest}
     assert bundle.name == "plate-reader"
-    assert bundle.golden()[0]["input"].shape == (1, 3, SIDE, SIDE)
-    assert np.all(bundle.golden()[0]["input"] == 1)
+    assert bundle.golden()[0]["image"].shape == (1, 3, SIDE, SIDE)
+    assert np.all(bundle.golden()[0]["image"] == 1)
 
 
 def validation_data(onnx_file, path, wrong):
