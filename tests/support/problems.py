@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from tiersplit_core.planning.problem import INPUT, Link, Objective, Problem, ProblemLayer, Tier
+from tiersplit_core.planning.problem import INPUT, Link, Objective, Problem, ProblemLayer, Serving, Tier
 
 SECONDS = st.one_of(st.just(0.0), st.floats(1e-4, 10.0))
 SIZES = st.one_of(st.just(0), st.integers(1, 10_000), st.integers(10**5, 10**7))
@@ -25,6 +25,12 @@ def layers(draw, tiers, count, chain=False):
     return tuple(made)
 
 
+def servings():
+    """What tiers spend on a request besides layers; often nothing."""
+    spent = st.builds(Serving, SECONDS, SECONDS, st.floats(0, 1e-6), SECONDS, st.floats(0, 1e-6))
+    return st.one_of(st.just(Serving()), spent)
+
+
 @st.composite
 def problems(draw, max_tiers=4, max_layers=6, objectives=tuple(Objective), chain=False, limited=None):
     """Problems of 2 to `max_tiers` tiers with and without privacy, way back and memory limits."""
@@ -37,7 +43,7 @@ def problems(draw, max_tiers=4, max_layers=6, objectives=tuple(Objective), chain
         layers=made,
         outputs=tuple(outputs),
         input_bytes=draw(SIZES),
-        tiers=tuple(Tier(name) for name in names),
+        tiers=tuple(Tier(name, serving=draw(servings())) for name in names),
         links=links,
         objective=draw(st.sampled_from(objectives)),
         raw_input_tier=draw(st.sampled_from([None, names[0]])),
@@ -56,7 +62,7 @@ def with_limits(problem, shares):
     whole = sum(layer.weight_bytes for layer in problem.layers)
     largest = sorted([problem.input_bytes, *(layer.output_bytes for layer in problem.layers)])[-3:]
     tiers = [
-        Tier(tier.name, None if share > 1.1 else int(share * (whole + sum(largest))))
+        replace(tier, memory_bytes=None if share > 1.1 else int(share * (whole + sum(largest))))
         for tier, share in zip(problem.tiers, shares, strict=True)
     ]
     return replace(problem, tiers=tuple(tiers))

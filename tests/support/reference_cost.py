@@ -30,13 +30,18 @@ def objective(problem, placement):
         sum(layer.seconds[tier.name] for layer in problem.layers if placement[layer.name] == tier.name)
         for tier in problem.tiers
     ]
+    compute[0] += problem.tiers[0].serving.request_s
     sent = []
     for i, link in enumerate(problem.links):
         seconds = 0.0
+        sender, receiver = problem.tiers[i].serving, problem.tiers[i + 1].serving
         values = crossing(problem, placement, i)
+        back = [o for o in problem.outputs if problem.result_tier and place_of(problem, placement, o) > i]
+        size = sum(size_of(problem, v) for v in values) + sum(size_of(problem, o) for o in back)
+        compute[i] += sender.send_s * bool(values) + sender.send_s_per_byte * size
+        compute[i + 1] += receiver.receive_s * bool(values) + receiver.receive_s_per_byte * size
         if values:
             seconds += link.latency_s + sum(8 * size_of(problem, v) for v in values) / link.bandwidth_bps
-        back = [o for o in problem.outputs if problem.result_tier and place_of(problem, placement, o) > i]
         if back:
             seconds += link.latency_s + sum(8 * size_of(problem, o) for o in back) / link.bandwidth_bps
         sent.append(seconds)

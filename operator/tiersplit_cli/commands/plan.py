@@ -73,5 +73,7 @@ def _table(solution: "Solution") -> "Table | str":
     for sent in solution.transmissions:
         tensors = ", ".join(sent.tensors[:3]) + (f" and {len(sent.tensors) - 3} more" if len(sent.tensors) > 3 else "")
         size = format_bytes(sent.payload_bytes)
-        table.add_row(f"{sent.source} → {sent.target}", tensors, format_seconds(sent.seconds), size)
+        table.add_row(f"{sent.source} → {sent.target}", tensors, format_seconds(sent.seconds + sent.serving_s), size)
+    if solution.request_s > 0:
+        table.add_row("client", "taking the request and answering it", format_seconds(solution.request_s), "")
     return table

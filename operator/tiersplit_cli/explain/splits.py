@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tiersplit_core.cost.arrays import Floats, Ints, ProblemArrays
+from tiersplit_core.cost.breakdown import Transmission
 from tiersplit_core.cost.latency import breakdown
 from tiersplit_core.cost.memory import exceeded_tiers
 
@@ -27,7 +28,7 @@ class SplitCost:
         position: how many layers, in execution order, the first tier runs.
         tiers: tier per layer, by position.
         objective_s: seconds of the objective.
-        pieces: compute and transmission seconds in the order of the flow.
+        pieces: compute and transmission seconds in the order of the flow, each with its share of serving.
         allowed: it fits the memory and keeps the input where it must stay.
     """
 
@@ -47,9 +48,15 @@ def cost_of(arrays: ProblemArrays, tiers: Ints, position: int | None = None) -> 
 
 
 def pieces_of(arrays: ProblemArrays, tiers: Ints) -> tuple[Piece, ...]:
-    """Seconds per tier and link in the order of the flow; what is not used is left out."""
+    """Seconds per tier and link in the order of the flow; what is not used is left out.
+
+    What the ends of a link spend on it counts as the link's, what the request's client costs as the first tier's.
+    """
     _, stages, transmissions = breakdown(arrays, tiers)
     compute = {stage.tier: stage.compute_s for stage in stages}
+    first, request_s = arrays.problem.tiers[0].name, float(arrays.request_s.sum())
+    if request_s > 0:
+        compute[first] = compute.get(first, 0.0) + request_s
     forward = {sent.source: sent for sent in transmissions if not sent.way_back}
     found = []
     for tier in arrays.problem.tiers:
@@ -57,11 +64,12 @@ def pieces_of(arrays: ProblemArrays, tiers: Ints) -> tuple[Piece, ...]:
             found.append(Piece(tier.name, compute[tier.name], is_link=False))
         if tier.name in forward:
             sent = forward[tier.name]
-            found.append(Piece(f"{sent.source} → {sent.target}", sent.seconds, is_link=True))
-    back = [
-        Piece(f"{sent.source} → {sent.target}", sent.seconds, is_link=True) for sent in transmissions if sent.way_back
-    ]
-    return (*found, *back)
+            found.append(_piece(sent))
+    return (*found, *(_piece(sent) for sent in transmissions if sent.way_back))
+
+
+def _piece(sent: Transmission) -> Piece:
+    return Piece(f"{sent.source} → {sent.target}", sent.seconds + sent.serving_s, is_link=True)
 
 
 def split_costs(arrays: ProblemArrays) -> tuple[SplitCost, ...]:
@@ -107,7 +115,7 @@ def _continuations(arrays: ProblemArrays) -> list[Ints]:
 
 
 def link_seconds(arrays: ProblemArrays, link: int) -> Floats:
-    """Seconds of a link per split point, shape (L + 1,), if everything before it lies before the link."""
+    """Seconds of a link and its ends per split point, shape (L + 1,), if everything before it lies before the link."""
     count = arrays.layers + 1
     crossing = np.zeros(count + 1, dtype=np.int64)
     last = np.full(count, -1)
@@ -115,14 +123,14 @@ def link_seconds(arrays: ProblemArrays, link: int) -> Floats:
     # Value v (made by layer v - 1) crosses the split points v … last reader.
     for value, reader in enumerate(last.tolist()):
         if reader >= value:
-            crossing[value] += arrays.value_bytes[value]
-            crossing[reader + 1] -= arrays.value_bytes[value]
+            crossing[value] += arrays.sent_bytes[value]
+            crossing[reader + 1] -= arrays.sent_bytes[value]
     size = np.cumsum(crossing)[:count]
-    trips = (size > 0).astype(np.int64)
+    trips = crossed = (size > 0).astype(np.int64)
     if arrays.way_back:
         back = np.zeros(count, dtype=np.int64)
         for layer in arrays.outputs.tolist():
             back[: layer + 1] += arrays.value_bytes[layer + 1]
         size, trips = size + back, trips + (back > 0)
-    seconds = trips * arrays.latency_s[link] + 8.0 * size / arrays.bandwidth_bps[link]
+    seconds = trips * arrays.latency_s[link] + (crossed * arrays.hop_s[:, link].sum() + size * arrays.s_per_byte[link])
     return np.asarray(seconds, dtype=np.float64)

@@ -21,7 +21,7 @@ class PlanLine:
 
     Attributes:
         tiers: tier per layer.
-        compute_s: per tier, shape (M,).
+        compute_s: per tier, of layers and of serving, shape (M,).
         fixed_s: propagation latency per link, shape (M - 1,).
         bits: bits per link, shape (M - 1,).
         throughput: whether the largest part counts instead of their sum.
@@ -75,7 +75,7 @@ def line_of(arrays: ProblemArrays, tiers: Ints) -> PlanLine:
     terms = terms_of(arrays, tiers)
     fixed = terms.link_trips * arrays.latency_s
     bits = np.asarray(8.0 * terms.link_bytes, dtype=np.float64)
-    return PlanLine(tuple(tiers.tolist()), terms.compute_s, fixed, bits, arrays.throughput)
+    return PlanLine(tuple(tiers.tolist()), terms.tier_s, fixed, bits, arrays.throughput)
 
 
 def with_bandwidth(problem: Problem, link: int, bandwidth_bps: float) -> Problem:

@@ -17,7 +17,8 @@ class Terms:
     """What a placement's seconds are made of; every objective is a function of these.
 
     Attributes:
-        compute_s: seconds per tier, shape (M,).
+        compute_s: seconds of layers per tier, shape (M,).
+        serving_s: seconds that each tier spends on the request besides its layers, shape (M,).
         payload_bytes: bytes forward per link, shape (M - 1,).
         used: whether a tensor crosses the link forward, shape (M - 1,).
         back_bytes: bytes of the result's way back per link, shape (M - 1,).
@@ -25,10 +26,16 @@ class Terms:
     """
 
     compute_s: Floats
+    serving_s: Floats
     payload_bytes: Ints
     used: Bools
     back_bytes: Ints
     back_used: Bools
+
+    @property
+    def tier_s(self) -> Floats:
+        """All seconds per tier, shape (M,)."""
+        return self.compute_s + self.serving_s
 
     @property
     def link_bytes(self) -> Ints:
@@ -55,24 +62,28 @@ def terms_of(arrays: ProblemArrays, tiers: Ints) -> Terms:
     compute = np.bincount(tiers, arrays.seconds[np.arange(arrays.layers), tiers], arrays.tiers)
     links = np.arange(arrays.tiers - 1)[:, None]
     back = (tiers[arrays.outputs] > links) & arrays.way_back
+    payload_bytes, back_bytes = crossing @ arrays.sent_bytes, back @ arrays.value_bytes[arrays.outputs + 1]
+    used = np.asarray(crossing.any(axis=1))
     return Terms(
         compute_s=np.asarray(compute, dtype=np.float64),
-        payload_bytes=crossing @ arrays.value_bytes,
-        used=np.asarray(crossing.any(axis=1)),
-        back_bytes=back @ arrays.value_bytes[arrays.outputs + 1],
+        serving_s=arrays.request_s + arrays.hop_s @ used + arrays.hop_s_per_byte @ (payload_bytes + back_bytes),
+        payload_bytes=payload_bytes,
+        used=used,
+        back_bytes=back_bytes,
         back_used=np.asarray(back.any(axis=1)),
     )
 
 
 def objective_of(arrays: ProblemArrays, terms: Terms) -> float:
-    """The objective in seconds: the sum for latency, the largest stage or link for throughput.
+    """The objective in seconds: the sum for latency, the largest tier or link for throughput.
 
-    A link's seconds contain the result's way back, which shares the link's bandwidth.
+    A tier's seconds are those of its layers and of serving: one processor does both. A link's seconds contain the
+    result's way back, which shares the link's bandwidth.
     """
     link_s = terms.link_trips * arrays.latency_s + 8.0 * terms.link_bytes / arrays.bandwidth_bps
     if arrays.throughput:
-        return float(max(terms.compute_s.max(), link_s.max()))
-    return float(terms.compute_s.sum() + link_s.sum())
+        return float(max(terms.tier_s.max(), link_s.max()))
+    return float(terms.tier_s.sum() + link_s.sum())
 
 
 def objective_s(arrays: ProblemArrays, tiers: Ints) -> float:
@@ -122,13 +133,17 @@ def _transmissions(arrays: ProblemArrays, tiers: Ints, terms: Terms) -> tuple[Tr
     forward, back = [], []
     for i, link in enumerate(arrays.problem.links):
         if terms.used[i]:
-            tensors = tuple(names[value] for value in np.flatnonzero(crossing[i]))
+            values = np.flatnonzero(crossing[i]).tolist()
+            tensors = tuple(names[value] for value in values)
+            bits = {names[value]: int(arrays.sent_bits[value]) for value in values if arrays.sent_bits[value]}
             size = int(terms.payload_bytes[i])
             seconds = link.latency_s + 8.0 * size / link.bandwidth_bps
-            forward.append(Transmission(link.source, link.target, tensors, size, seconds))
+            serving_s = float(arrays.hop_s[:, i].sum() + arrays.hop_s_per_byte[:, i].sum() * size)
+            forward.append(Transmission(link.source, link.target, tensors, size, seconds, serving_s, bits=bits))
         if terms.back_used[i]:
             results = tuple(names[layer + 1] for layer in arrays.outputs.tolist() if tiers[layer] > i)
             size = int(terms.back_bytes[i])
             seconds = link.latency_s + 8.0 * size / link.bandwidth_bps
-            back.append(Transmission(link.target, link.source, results, size, seconds, way_back=True))
+            serving_s = float(arrays.hop_s_per_byte[:, i].sum() * size)
+            back.append(Transmission(link.target, link.source, results, size, seconds, serving_s, way_back=True))
     return (*forward, *reversed(back))

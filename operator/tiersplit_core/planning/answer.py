@@ -24,7 +24,8 @@ def solution_of(arrays: ProblemArrays, tiers: Ints, solver: str, lower_s: float 
         gap = missing_s / objective if missing_s > NOTHING_S else 0.0
     status = Status.OPTIMAL if gap is not None and gap <= OPTIMAL_GAP else Status.FEASIBLE
     plan = Plan(arrays.placement_of(tiers))
-    return Solution(status, solver, plan, objective, stages, transmissions, gap)
+    request_s = float(arrays.request_s.sum())
+    return Solution(status, solver, plan, objective, stages, transmissions, gap, request_s=request_s)
 
 
 def infeasible(solver: str, constraint: str) -> Solution:
@@ -33,10 +34,11 @@ def infeasible(solver: str, constraint: str) -> Solution:
 
 
 def answer_to_json(solution: Solution) -> dict[str, Any]:
-    """The answer of design §4.1; `gap`, `plan` and `constraint` come on top of its fields."""
+    """The answer of design §4.1; `gap`, `plan`, `constraint` and the seconds of serving come on top of its fields."""
     answer: dict[str, Any] = {
         "status": solution.status.value,
         "objective_s": solution.objective_s,
+        "request_s": solution.request_s,
         "solver": solution.solver,
         "gap": solution.gap,
         "plan": solution.plan.digest if solution.plan else None,
@@ -52,6 +54,9 @@ def answer_to_json(solution: Solution) -> dict[str, Any]:
         ],
         "transmissions": [_transmission_to_json(transmission) for transmission in solution.transmissions],
     }
+    if solution.distortion is not None:
+        answer["widths"] = {} if solution.plan is None else {k: list(v) for k, v in solution.plan.widths.items()}
+        answer["distortion"] = solution.distortion
     if solution.constraint is not None:
         answer["constraint"] = solution.constraint
     return answer
@@ -64,5 +69,6 @@ def _transmission_to_json(transmission: Transmission) -> dict[str, Any]:
         "tensors": list(transmission.tensors),
         "bytes": transmission.payload_bytes,
         "seconds": transmission.seconds,
+        "serving_s": transmission.serving_s,
         "way_back": transmission.way_back,
-    }
+    } | ({"bits": dict(transmission.bits)} if transmission.bits else {})

@@ -1,12 +1,14 @@
 """From a layer graph and the profiles of its tiers to a planning problem."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from tiersplit_core.cost.problem import Link, Objective, Problem, ProblemLayer, Tier
+from tiersplit_core.cost.problem import Link, Objective, Problem, ProblemLayer, Serving, Tier
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.graph.ir import LayerGraph
 from tiersplit_core.profile.batches import layer_seconds
 from tiersplit_core.profile.layers import TierProfile
+from tiersplit_core.profile.serving import ServingProfile
 
 
 def problem_from_profiles(
@@ -45,16 +47,29 @@ def problem_from_profiles(
         )
         for layer in graph.layers
     )
+    client_bytes = graph.input_bytes * batch
     return Problem(
         layers=layers,
         outputs=graph.outputs,
-        input_bytes=graph.input_bytes * batch,
-        tiers=tuple(tiers),
+        input_bytes=client_bytes,
+        tiers=tuple(replace(tier, serving=serving_of(profiles[tier.name], client_bytes)) for tier in tiers),
         links=tuple(links),
         objective=objective,
         raw_input_tier=raw_input_tier,
         result_tier=result_tier,
         batch=batch,
+    )
+
+
+def serving_of(profile: TierProfile, client_bytes: int) -> Serving:
+    """What a tier spends on a request of `client_bytes` besides its layers; nothing where that was not measured."""
+    known = profile.serving or ServingProfile()
+    return Serving(
+        request_s=known.request.seconds(client_bytes),
+        send_s=known.send.fixed_s,
+        send_s_per_byte=known.send.s_per_byte,
+        receive_s=known.receive.fixed_s,
+        receive_s_per_byte=known.receive.s_per_byte,
     )
 
 

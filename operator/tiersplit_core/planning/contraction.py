@@ -33,12 +33,15 @@ class Contraction:
         return not _slower_later(seconds[self.moved]).any()
 
     def under(self, arrays: ProblemArrays) -> ProblemArrays:
-        """The problem of groups with the seconds, bandwidths and latencies of `arrays`."""
+        """The problem of groups with the seconds, bandwidths, latencies and serving of `arrays`."""
         return replace(
             self.arrays,
             seconds=_sums(self.group, arrays.seconds),
             bandwidth_bps=arrays.bandwidth_bps,
             latency_s=arrays.latency_s,
+            request_s=arrays.request_s,
+            hop_s=arrays.hop_s,
+            hop_s_per_byte=arrays.hop_s_per_byte,
         )
 
 
@@ -57,8 +60,8 @@ def contraction_of(arrays: ProblemArrays) -> Contraction:
 
 def _moved(arrays: ProblemArrays) -> Bools:
     readers = np.bincount(arrays.read_value, minlength=arrays.layers + 1)[1:]
-    read_bytes = np.bincount(arrays.read_layer, arrays.value_bytes[arrays.read_value], arrays.layers)
-    moved = (readers == 1) & (arrays.value_bytes[1:] >= read_bytes) & ~_slower_later(arrays.seconds)
+    read_bytes = np.bincount(arrays.read_layer, arrays.sent_bytes[arrays.read_value], arrays.layers)
+    moved = (readers == 1) & (arrays.sent_bytes[1:] >= read_bytes) & ~_slower_later(arrays.seconds)
     moved[arrays.outputs] = False
     return np.asarray(moved & ~arrays.forced_first)
 
@@ -70,6 +73,7 @@ def _slower_later(seconds: Floats) -> Bools:
 def _grouped(arrays: ProblemArrays, group: Ints, moved: Bools) -> ProblemArrays:
     """The problem of groups; a group's value is that of its last layer, the only one that is not moved."""
     last = np.flatnonzero(~moved)
+    values = np.concatenate(([0], last + 1))
     outside = np.concatenate(([True], ~moved))[arrays.read_value]
     value_of = np.concatenate(([0], group + 1))
     keys = group[arrays.read_layer[outside]] * (len(last) + 1) + value_of[arrays.read_value[outside]]
@@ -77,7 +81,10 @@ def _grouped(arrays: ProblemArrays, group: Ints, moved: Bools) -> ProblemArrays:
     return replace(
         arrays,
         seconds=_sums(group, arrays.seconds),
-        value_bytes=arrays.value_bytes[np.concatenate(([0], last + 1))],
+        value_bytes=arrays.value_bytes[values],
+        own_bytes=arrays.own_bytes[values],
+        sent_bytes=arrays.sent_bytes[values],
+        sent_bits=arrays.sent_bits[values],
         weight_bytes=_sums(group, arrays.weight_bytes[:, None])[:, 0].astype(np.int64),
         read_value=read_value,
         read_layer=read_layer,

@@ -3,9 +3,10 @@
 One binary x[v, k] per layer v and link k says that v runs beyond link k. A layer's seconds are the arcs of its chain
 through the binaries (the layered construction of Ishikawa, "Exact optimization for Markov random fields with convex
 priors", PAMI 2003; the precedence arcs are those of Picard, "Maximal closure of a graph", 1976). A tensor with several
-readers crosses a link once: an auxiliary node is beyond the link when any reader is. A link's latency is paid when
-anything crosses it: whatever runs beyond link k got there through a tensor that crossed k, so one auxiliary node per
-link that is beyond it when any last layer is pays it exactly. The result's way back is paid by the outputs themselves.
+readers crosses a link once: an auxiliary node is beyond the link when any reader is. A link's latency, and what both
+its ends spend on using it, is paid when anything crosses it: whatever runs beyond link k got there through a tensor
+that crossed k, so one auxiliary node per link that is beyond it when any last layer is pays it exactly. The result's
+way back is paid by the outputs themselves.
 """
 
 from dataclasses import dataclass, replace
@@ -73,7 +74,7 @@ class CutModel:
     def _solve(self, arrays: ProblemArrays) -> CutAnswer:
         """As `solve`, for layers that are groups."""
         seconds = self._layer_seconds(arrays)
-        base = float(seconds.min(axis=1).sum())
+        base = float(seconds.min(axis=1).sum() + arrays.request_s.sum())
         best = _best_single_tier(arrays)
         if best.objective_s <= base:
             return CutAnswer(best.tiers, best.objective_s, min(base, best.objective_s))
@@ -143,7 +144,7 @@ class CutModel:
         if not arrays.way_back:
             return arrays.seconds
         seconds = arrays.seconds.copy()
-        per_byte = np.concatenate(([0.0], np.cumsum(8.0 / arrays.bandwidth_bps)))
+        per_byte = np.concatenate(([0.0], np.cumsum(arrays.s_per_byte)))
         seconds[arrays.outputs] += arrays.value_bytes[arrays.outputs + 1][:, None] * per_byte
         return seconds
 
@@ -152,16 +153,17 @@ class CutModel:
         value, inner = self._value, arrays.read_value[self._ordering] > 0
         single = self._readers[value] == 1
         shared = np.flatnonzero(self._readers > 1)
+        used_s, s_per_byte = arrays.used_s, arrays.s_per_byte
         parts = [(seconds - seconds.min(axis=1, keepdims=True)).T.ravel()]
         for link in range(self._links):
-            send_s = 8.0 * arrays.value_bytes / arrays.bandwidth_bps[link]
-            latency = arrays.latency_s[link : link + 1]
+            send_s = arrays.sent_bytes * s_per_byte[link]
             if link + 1 < self._links:
                 parts.append(np.full(self._layers, never))
             parts += [np.full(int(inner.sum()), never), send_s[value[single]], send_s[shared]]
-            parts += [np.full(int((~single).sum()), never), latency, np.full(len(self._sinks), never)]
+            parts += [np.full(int((~single).sum()), never), used_s[link : link + 1]]
+            parts.append(np.full(len(self._sinks), never))
             if arrays.way_back:
-                parts += [latency, np.full(len(arrays.outputs), never)]
+                parts += [arrays.latency_s[link : link + 1], np.full(len(arrays.outputs), never)]
             parts.append(np.full(int(arrays.forced_first.sum()), never))
         return np.concatenate(parts)
 

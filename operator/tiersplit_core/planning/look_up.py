@@ -17,7 +17,7 @@ class PlanTerms:
     """What a plan's seconds are made of at one batch size.
 
     Attributes:
-        compute_s: seconds per tier as profiled.
+        compute_s: seconds per tier as profiled, of its layers and of serving the request.
         link_bytes: bytes per link, the way back included.
         link_trips: how often each link's latency is paid.
     """

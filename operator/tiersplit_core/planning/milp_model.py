@@ -146,7 +146,7 @@ class MilpModel:
         for link in range(self._links):
             if self.arrays.latency_s[link] > self.upper_s:
                 self.add_row(({self._first_used + link: 1.0, self._first_back + link: 1.0}, 0.0), 0.0)
-            send_s = 8.0 * self.arrays.value_bytes / self.arrays.bandwidth_bps[link]
+            send_s = self.arrays.sent_bytes * self.arrays.s_per_byte[link]
             for value in np.flatnonzero(send_s > self.upper_s).tolist():
                 self.add_row(self.crosses(value, link), 0.0)
                 if self.arrays.way_back and value - 1 in self.arrays.outputs:
@@ -171,7 +171,7 @@ class MilpModel:
         limit = self.arrays.limits[tier]
         if limit is None:
             return
-        sizes = _no_more_than(limit + 1, self.arrays.value_bytes)
+        sizes = _no_more_than(limit + 1, self._held_bytes(tier))
         held = [(self._held(value, tier, layer), size) for value, size in enumerate(sizes) if size]
         slack = float(sum(size for expression, size in held if expression != ({}, 0.0)))
         # The weights fit anyway: only what is held needs slack where the layer runs elsewhere.
@@ -179,13 +179,19 @@ class MilpModel:
         row = add(add(total(held), self._weights(tier, limit), 1.0), elsewhere, -slack)
         self._add_memory_row(row, limit)
 
+    def _held_bytes(self, tier: int) -> Ints:
+        """Bytes per value on the tier, shape (L + 1,)."""
+        sizes = self.arrays.own_bytes if tier == 0 else self.arrays.value_bytes
+        return np.where(np.arange(len(sizes)) == 0, 0, sizes) if self.arrays.counts_as_paper else sizes
+
     def _held(self, value: int, tier: int, layer: int) -> Expression:
         """[value is held on tier while it runs layer], given that it runs there."""
         if value == layer + 1:
             return {}, 1.0
         if value > layer:
             return self.crosses(value, tier - 1)
-        late = [reader for reader in self._readers[value] if reader >= layer]
+        first = layer + self.arrays.counts_as_paper
+        late = [reader for reader in self._readers[value] if reader >= first]
         if not late:
             return self.crosses(value, tier)
         beyond = self.x(value - 1, tier) if value else ({}, 0.0)
@@ -195,7 +201,7 @@ class MilpModel:
             return add(self.x(late[0], tier - 1), beyond, -1.0)
         column = self._new_column()
         for reader in self._readers[value]:
-            needed = self.x(reader, tier - 1 if reader >= layer else tier)
+            needed = self.x(reader, tier - 1 if reader >= first else tier)
             self.add_row(add(add(needed, beyond, -1.0), ({column: 1.0}, 0.0), -1.0), 0.0)
         return {column: 1.0}, 0.0
 
@@ -258,20 +264,35 @@ class MilpModel:
         return largest
 
     def _stage_s(self, tier: int) -> Expression:
-        seconds = self.arrays.seconds[:, tier].tolist()
-        return total((self.on(v, tier), s * self.scale) for v, s in enumerate(seconds) if 0 < s <= self.upper_s)
+        arrays, seconds = self.arrays, self.arrays.seconds[:, tier].tolist()
+        terms = [(self.on(v, tier), s * self.scale) for v, s in enumerate(seconds) if 0 < s <= self.upper_s]
+        terms.append((({}, float(arrays.request_s[tier])), self.scale))
+        for link in range(max(tier - 1, 0), min(tier + 1, self._links)):
+            terms.append((self._used(link), float(arrays.hop_s[tier, link]) * self.scale))
+            terms.append((self._carried_s(link, float(arrays.hop_s_per_byte[tier, link])), 1.0))
+        return total(terms)
 
     def _link_s(self, link: int) -> Expression:
         arrays = self.arrays
         latency = float(arrays.latency_s[link]) * self.scale
-        sizes = (arrays.value_bytes * (8.0 * self.scale / arrays.bandwidth_bps[link])).tolist()
-        longest = self.upper_s * self.scale * (1 + 1e-12)
-        terms = [(self.crosses(value, link), size) for value, size in enumerate(sizes) if 0 < size <= longest]
-        terms.append((({self._first_used + link: 1.0}, 0.0), latency))
+        terms = [(self._carried_s(link, 8.0 / float(arrays.bandwidth_bps[link])), 1.0), (self._used(link), latency)]
         if arrays.way_back:
-            back = [output for output in arrays.outputs.tolist() if sizes[output + 1] <= longest]
-            terms += [(self.x(output, link), sizes[output + 1]) for output in back]
             terms.append((({self._first_back + link: 1.0}, 0.0), latency))
+        return total(terms)
+
+    def _used(self, link: int) -> Expression:
+        return {self._first_used + link: 1.0}, 0.0
+
+    def _carried_s(self, link: int, s_per_byte: float) -> Expression:
+        """The bytes that cross a link in either direction, at so many seconds each."""
+        arrays = self.arrays
+        longest = self.upper_s * (1 + 1e-12) / float(arrays.s_per_byte[link])
+        per_byte = self.scale * s_per_byte
+        sent = arrays.sent_bytes.tolist()
+        terms = [(self.crosses(v, link), size * per_byte) for v, size in enumerate(sent) if 0 < size <= longest]
+        if arrays.way_back:
+            back = [(output, int(arrays.value_bytes[output + 1])) for output in arrays.outputs.tolist()]
+            terms += [(self.x(output, link), size * per_byte) for output, size in back if size <= longest]
         return total(terms)
 
 

@@ -70,7 +70,7 @@ class Oracle:
         """The problem at a point of the unit box, shape (d,)."""
         full = self.parameters.at(point)
         links = self.arrays.tiers - 1
-        return replace(self.arrays, seconds=self.arrays.seconds * full[links:], bandwidth_bps=1.0 / full[:links])
+        return replace(self.arrays.under_loads(full[links:]), bandwidth_bps=1.0 / full[:links])
 
     def solve(self, point: Floats) -> tuple[Ints | None, float]:
         """The best placement (tier per layer; None where none is found) at a point, and a proven lower bound."""
@@ -89,13 +89,13 @@ class Oracle:
         """A placement's terms as profiled."""
         terms = terms_of(self.arrays, tiers)
         return PlanTerms(
-            tuple(terms.compute_s.tolist()), tuple(terms.link_bytes.tolist()), tuple(terms.link_trips.tolist())
+            tuple(terms.tier_s.tolist()), tuple(terms.link_bytes.tolist()), tuple(terms.link_trips.tolist())
         )
 
     def plane(self, tiers: Ints) -> Floats:
         """A placement's latency as a plane over the unit box: constant and slopes, shape (d + 1,)."""
         terms = terms_of(self.arrays, tiers)
-        factors = np.concatenate((8.0 * terms.link_bytes, terms.compute_s))
+        factors = np.concatenate((8.0 * terms.link_bytes, terms.tier_s))
         constant = float(terms.link_trips @ self.arrays.latency_s + factors @ self.parameters.low)
         varying = self.parameters.varying
         return np.concatenate(([constant], factors[varying] * self.parameters.width[varying]))
@@ -106,12 +106,14 @@ class Oracle:
             plane = self.plane(tiers)
             return np.asarray(plane[0] + points @ plane[1:])
         terms, links = terms_of(self.arrays, tiers), self.arrays.tiers - 1
+        loads = [self.parameters.at(point)[links:] for point in points]
         return np.array(
             [
                 objective_of(
-                    self.under(point), replace(terms, compute_s=terms.compute_s * self.parameters.at(point)[links:])
+                    self.under(point),
+                    replace(terms, compute_s=terms.compute_s * load, serving_s=terms.serving_s * load),
                 )
-                for point in points
+                for point, load in zip(points, loads, strict=True)
             ]
         )
 

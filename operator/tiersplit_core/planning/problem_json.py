@@ -6,10 +6,12 @@ are multiplied by `batch`, and seconds are those of the polyline through the bat
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from dataclasses import fields as fields_of
 from itertools import pairwise
 from typing import Any
 
-from tiersplit_core.cost.problem import INPUT, Link, Objective, Problem, ProblemLayer, Tier
+from tiersplit_core.cost.problem import INPUT, Link, MemoryModel, Objective, Problem, ProblemLayer, Serving, Tier, Variant
 from tiersplit_core.errors import ProblemError
 from tiersplit_core.planning.json_fields import (
     MAX_BYTES,
@@ -21,6 +23,7 @@ from tiersplit_core.planning.json_fields import (
     read_object,
     read_whole,
 )
+from tiersplit_core.planning.variants_json import read_transmission_bits, read_variants, variants_to_json
 from tiersplit_core.profile.batches import interpolate
 
 MAX_LAYERS = 10_000
@@ -30,12 +33,11 @@ MAX_SECONDS = 1e9
 MIN_TIERS, MAX_TIERS = 2, 6
 
 _LATER_PROBLEM = {
-    "transmission_bits": "activations cross as they are; leave it out",
     "stage_seconds": "give seconds per layer",
     "exits": "leave it out; every request runs all layers",
 }
-_LATER_LAYER = {"variants": "give one weight_bytes and seconds per layer"}
-_ONLY = {"memory_model": "working_set", "resident": "plan", "placement_order": "forward"}
+_ONLY = {"resident": "plan", "placement_order": "forward"}
+_OPTIONAL = ("objective", "raw_input_tier", "result_tier", "batch", "transmission_bits", "memory_model", "max_distortion")
 
 
 def problem_from_text(text: str) -> Problem:
@@ -57,8 +59,7 @@ def problem_from_json(value: Any, batch: int | None = None) -> Problem:
     Raises:
         ProblemError: a field is wrong; `path` is its JSON path.
     """
-    optional = ("objective", "raw_input_tier", "result_tier", "batch", *_ONLY)
-    document = read_object(value, "", ("graph", "tiers", "links"), optional, _LATER_PROBLEM)
+    document = read_object(value, "", ("graph", "tiers", "links"), (*_OPTIONAL, *_ONLY), _LATER_PROBLEM)
     for key, only in _ONLY.items():
         if document.get(key, only) != only:
             raise ProblemError(f"not supported: {document[key]!r}; write {only!r} or leave it out", key)
@@ -80,6 +81,9 @@ def problem_from_json(value: Any, batch: int | None = None) -> Problem:
         raw_input_tier=_read_first_tier(document.get("raw_input_tier"), "raw_input_tier", tiers),
         result_tier=_read_first_tier(document.get("result_tier"), "result_tier", tiers),
         batch=batch,
+        transmission_bits=read_transmission_bits(document.get("transmission_bits"), layers),
+        memory_model=_read_memory_model(document.get("memory_model", MemoryModel.WORKING_SET.value)),
+        max_distortion=_read_max_distortion(document.get("max_distortion")),
     )
 
 
@@ -93,12 +97,16 @@ def problem_to_json(problem: Problem) -> dict[str, Any]:
             "weight_bytes": layer.weight_bytes,
             "seconds": dict(layer.seconds),
         }
+        | ({} if layer.elements is None else {"elements": layer.elements})
+        | ({"variants": variants_to_json(layer.variants)} if layer.variants else {})
         for layer in problem.layers
     ]
     return {
         "graph": {"input_bytes": problem.input_bytes, "layers": layers, "outputs": list(problem.outputs)},
         "tiers": [
-            {"name": tier.name} | ({} if tier.memory_bytes is None else {"memory_bytes": tier.memory_bytes})
+            {"name": tier.name}
+            | ({} if tier.memory_bytes is None else {"memory_bytes": tier.memory_bytes})
+            | ({} if tier.serving == Serving() else {"serving": asdict(tier.serving)})
             for tier in problem.tiers
         ],
         "links": [
@@ -114,20 +122,38 @@ def problem_to_json(problem: Problem) -> dict[str, Any]:
         "raw_input_tier": problem.raw_input_tier,
         "result_tier": problem.result_tier,
         "batch": problem.batch,
-    }
+    } | _quantisation_to_json(problem)
+
+
+def _quantisation_to_json(problem: Problem) -> dict[str, Any]:
+    """The fields about bits and their memory that differ from what holds without them."""
+    written: dict[str, Any] = {}
+    if problem.transmission_bits:
+        written["transmission_bits"] = dict(problem.transmission_bits)
+    if problem.memory_model is not MemoryModel.WORKING_SET:
+        written["memory_model"] = problem.memory_model.value
+    if problem.max_distortion is not None:
+        written["max_distortion"] = problem.max_distortion
+    return written
 
 
 def _read_tiers(value: Any) -> tuple[Tier, ...]:
     tiers: list[Tier] = []
     for i, entry in enumerate(read_list(value, "tiers", MIN_TIERS, MAX_TIERS)):
         path = f"tiers[{i}]"
-        fields = read_object(entry, path, ("name",), ("memory_bytes",))
+        fields = read_object(entry, path, ("name",), ("memory_bytes", "serving"))
         name = read_name(fields["name"], f"{path}.name")
         if name in {tier.name for tier in tiers}:
             raise ProblemError(f"the name {name!r} is taken", f"{path}.name")
         limit = fields.get("memory_bytes")
-        tiers.append(Tier(name, None if limit is None else read_whole(limit, f"{path}.memory_bytes", 2**62)))
+        limit = None if limit is None else read_whole(limit, f"{path}.memory_bytes", 2**62)
+        tiers.append(Tier(name, limit, _read_serving(fields.get("serving", {}), f"{path}.serving")))
     return tuple(tiers)
+
+
+def _read_serving(value: Any, path: str) -> Serving:
+    seconds = read_object(value, path, (), [field.name for field in fields_of(Serving)])
+    return Serving(**{name: _read_seconds(given, join(path, name)) for name, given in seconds.items()})
 
 
 def _read_links(value: Any, tiers: tuple[Tier, ...]) -> tuple[Link, ...]:
@@ -158,12 +184,10 @@ def _read_layers(value: Any, tiers: list[str], batch: int) -> tuple[tuple[Proble
     for i, entry in enumerate(read_list(value, "graph.layers", 1, MAX_LAYERS)):
         path = f"graph.layers[{i}]"
         required = ("name", "inputs", "output_bytes", "weight_bytes", "seconds")
-        fields = read_object(entry, path, required, ("elements",), _LATER_LAYER)
+        fields = read_object(entry, path, required, ("elements", "variants"))
         name = read_name(fields["name"], f"{path}.name")
         if name in known:
             raise ProblemError(f"the name {name!r} is taken", f"{path}.name")
-        if "elements" in fields:
-            read_whole(fields["elements"], f"{path}.elements")
         seconds, per_batch = _read_layer_seconds(fields["seconds"], f"{path}.seconds", tiers, batch)
         forms.add(per_batch)
         if len(forms) > 1:
@@ -179,15 +203,39 @@ def _read_layers(value: Any, tiers: list[str], batch: int) -> tuple[tuple[Proble
                 ),
                 read_whole(fields["weight_bytes"], f"{path}.weight_bytes"),
                 seconds,
+                _read_elements(fields, path, batch if per_batch else 1),
+                _read_layer_variants(fields, path, tiers, batch, per_batch),
             )
         )
         known.add(name)
     return tuple(layers), True in forms
 
 
+def _read_elements(fields: Mapping[str, Any], path: str, factor: int) -> int | None:
+    if "elements" not in fields:
+        return None
+    return _scaled(read_whole(fields["elements"], f"{path}.elements"), factor, f"{path}.elements")
+
+
+def _read_layer_variants(
+    fields: Mapping[str, Any], path: str, tiers: list[str], batch: int, per_batch: bool
+) -> tuple[Variant, ...]:
+    if "variants" not in fields:
+        return ()
+    if "elements" not in fields:
+        raise ProblemError("missing; variants need it", f"{path}.elements")
+
+    def read(value: Any, place: str) -> float:
+        if isinstance(value, dict) != per_batch:
+            raise ProblemError("seconds are given as the layer's own are: all numbers, or all per batch size", place)
+        return _read_batch_seconds(value, place, batch) if per_batch else _read_seconds(value, place)
+
+    return read_variants(fields["variants"], f"{path}.variants", tiers, read)
+
+
 def _scaled(size: int, factor: int, path: str) -> int:
     if size * factor > MAX_BYTES:
-        raise ProblemError(f"{size} bytes times the batch size {factor} are more than {MAX_BYTES}", path)
+        raise ProblemError(f"{size} times the batch size {factor} is more than {MAX_BYTES}", path)
     return size * factor
 
 
@@ -253,6 +301,17 @@ def _read_objective(value: Any) -> Objective:
     if value not in [objective.value for objective in Objective]:
         raise ProblemError(f"'latency' or 'throughput' is expected, not {value!r}", "objective")
     return Objective(value)
+
+
+def _read_memory_model(value: Any) -> MemoryModel:
+    known = [model.value for model in MemoryModel]
+    if value not in known:
+        raise ProblemError(f"{' or '.join(map(repr, known))} is expected, not {value!r}", "memory_model")
+    return MemoryModel(value)
+
+
+def _read_max_distortion(value: Any) -> float | None:
+    return None if value is None else read_number(value, "max_distortion")
 
 
 def _read_first_tier(value: Any, path: str, tiers: tuple[Tier, ...]) -> str | None:

@@ -33,6 +33,8 @@ class Solution:
         transmissions: per link that carries bytes.
         gap: proven relative distance to the optimum; None where nothing is proven.
         constraint: why nothing is feasible, in words.
+        request_s: seconds of the objective that every plan spends on its client.
+        distortion: the plan's summed quantisation error; None where the solver leaves bit widths aside.
     """
 
     status: Status
@@ -43,6 +45,8 @@ class Solution:
     transmissions: tuple[Transmission, ...] = ()
     gap: float | None = None
     constraint: str | None = None
+    request_s: float = 0.0
+    distortion: float | None = None
 
 
 __all__ = ["NOTHING_S", "OPTIMAL_GAP", "Solution", "StageCost", "Status", "Transmission"]

@@ -21,12 +21,25 @@ class _Tables:
         weights: weight bytes of the first p layers, shape (L + 1,).
         live: bytes held while layer j runs, shape (L,).
         link_s: seconds of link k when it is crossed at split point p, shape (M - 1, L + 1).
+        request_s: per tier, what it spends on any request, shape (M,).
+        send_s: what tier k spends on handing on over it, shape (M - 1, L + 1).
+        receive_s: what tier k + 1 spends on being handed it, shape (M - 1, L + 1).
     """
 
     seconds: Floats
     weights: Ints
     live: Ints
     link_s: Floats
+    request_s: Floats
+    send_s: Floats
+    receive_s: Floats
+
+    def stage_s(self, tier: int, end: int) -> Floats:
+        """Seconds of the tier that runs the layers from each start up to `end`, shape (end + 1,)."""
+        found = self.request_s[tier] + self.seconds[tier, end] - self.seconds[tier, : end + 1]
+        if tier > 0:
+            found = found + self.receive_s[tier - 1, : end + 1]
+        return found + self.send_s[tier, end] if tier < len(self.send_s) else found
 
 
 def is_chain(arrays: ProblemArrays) -> bool:
@@ -67,7 +80,7 @@ def _extend(arrays: ProblemArrays, tables: _Tables, tier: int, before: Floats, t
     cost = np.full(arrays.layers + 1, np.inf)
     choice = np.zeros(arrays.layers + 1, dtype=np.int64)
     for end in targets:
-        stage = tables.seconds[tier, end] - tables.seconds[tier, : end + 1]
+        stage = tables.stage_s(tier, end)
         total = np.maximum(before[: end + 1], stage) if arrays.throughput else before[: end + 1] + stage
         limit = arrays.limits[tier]
         if limit is not None:
@@ -85,32 +98,45 @@ def _memory_of_starts(tables: _Tables, end: int) -> Ints:
 
 
 def _tables_of(arrays: ProblemArrays) -> _Tables:
-    crossing_bytes, crossing = _crossing_tables(arrays)
-    per_byte = 8.0 / arrays.bandwidth_bps[:, None]
-    link_s = (crossing > 0) * arrays.latency_s[:, None] + crossing_bytes * per_byte
+    crossing_bytes = _crossing(arrays, arrays.sent_bytes)
+    crossing = _crossing(arrays, np.ones_like(arrays.sent_bytes))
+    trips, sizes = (crossing > 0).astype(np.int64), crossing_bytes
     if arrays.way_back:
         back = np.zeros(arrays.layers + 1, dtype=np.int64)
         back[arrays.outputs] = arrays.value_bytes[arrays.outputs + 1]
-        used = np.arange(arrays.layers + 1) <= arrays.outputs.max()
-        link_s = link_s + used * arrays.latency_s[:, None] + np.cumsum(back[::-1])[::-1] * per_byte
-    start = np.zeros((arrays.tiers, 1))
+        trips = trips + (np.arange(arrays.layers + 1) <= arrays.outputs.max())
+        sizes = sizes + np.cumsum(back[::-1])[::-1]
+    link = np.arange(arrays.tiers - 1)
+
+    def spent(tier: Ints) -> Floats:
+        return arrays.hop_s[tier, link, None] * (crossing > 0) + arrays.hop_s_per_byte[tier, link, None] * sizes
+
     return _Tables(
-        seconds=np.hstack((start, np.cumsum(arrays.seconds.T, axis=1))),
+        seconds=np.hstack((np.zeros((arrays.tiers, 1)), np.cumsum(arrays.seconds.T, axis=1))),
         weights=np.concatenate(([0], np.cumsum(arrays.weight_bytes))),
-        live=crossing_bytes[:-1] + arrays.value_bytes[1:],
-        link_s=link_s,
+        live=_held_along(arrays),
+        link_s=trips * arrays.latency_s[:, None] + sizes * (8.0 / arrays.bandwidth_bps[:, None]),
+        request_s=arrays.request_s,
+        send_s=spent(link),
+        receive_s=spent(link + 1),
     )
 
 
-def _crossing_tables(arrays: ProblemArrays) -> tuple[Ints, Ints]:
-    """Bytes and number of the values that cross at each split point, shapes (L + 1,)."""
+def _held_along(arrays: ProblemArrays) -> Ints:
+    """Bytes held while each layer runs, shape (L,)."""
+    if not arrays.counts_as_paper:
+        return _crossing(arrays, arrays.value_bytes)[:-1] + arrays.value_bytes[1:]
+    held = np.concatenate(([0], arrays.value_bytes[1:]))
+    unread = ~np.isin(np.arange(1, arrays.layers + 1), arrays.read_value)
+    return _crossing(arrays, held)[1:] + np.where(unread, arrays.value_bytes[1:], 0)
+
+
+def _crossing(arrays: ProblemArrays, amount: Ints) -> Ints:
+    """The sum of `amount` over the values that cross at each split point, shape (L + 1,)."""
     last_reader = np.full(arrays.layers + 1, -1, dtype=np.int64)
     np.maximum.at(last_reader, arrays.read_value, arrays.read_layer)
     read = np.flatnonzero(last_reader >= 0)
-    totals = []
-    for amount in (arrays.value_bytes, np.ones_like(arrays.value_bytes)):
-        change = np.zeros(arrays.layers + 2, dtype=np.int64)
-        np.add.at(change, read, amount[read])
-        np.subtract.at(change, last_reader[read] + 1, amount[read])
-        totals.append(np.cumsum(change[:-1]))
-    return totals[0], totals[1]
+    change = np.zeros(arrays.layers + 2, dtype=np.int64)
+    np.add.at(change, read, amount[read])
+    np.subtract.at(change, last_reader[read] + 1, amount[read])
+    return np.cumsum(change[:-1])

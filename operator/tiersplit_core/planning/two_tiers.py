@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tiersplit_core.cost.arrays import Ints, ProblemArrays
+from tiersplit_core.cost.arrays import Floats, Ints, ProblemArrays
 from tiersplit_core.cost.memory import exceeded_tiers
 from tiersplit_core.planning.answer import infeasible, solution_of
 from tiersplit_core.planning.solution import Solution
@@ -18,7 +18,15 @@ def first_and_last(arrays: ProblemArrays) -> ProblemArrays:
         bandwidth_bps=np.array([1.0 / np.sum(1.0 / arrays.bandwidth_bps)]),
         latency_s=np.array([arrays.latency_s.sum()]),
         limits=(arrays.limits[0], arrays.limits[-1]),
+        request_s=arrays.request_s[[0, -1]],
+        hop_s=_on_one_link(arrays.hop_s),
+        hop_s_per_byte=_on_one_link(arrays.hop_s_per_byte),
     )
+
+
+def _on_one_link(spent: Floats) -> Floats:
+    """What the first tier and all others together spend on all links, shape (2, 1); links are used all or none."""
+    return np.array([[spent[0].sum()], [spent[1:].sum()]])
 
 
 def on_all_tiers(arrays: ProblemArrays, tiers: Ints) -> Ints:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.graph.ir import LayerGraph
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
+from tiersplit_core.profile.serving import Overhead, ServingProfile
 
 FORMAT = "tiersplit.profile.v1"
 _MAX_NAMES = 100_000
@@ -17,6 +19,7 @@ _T = TypeVar("_T")
 
 def profile_to_json(profile: TierProfile) -> dict[str, Any]:
     """`profile` as plain JSON values."""
+    serving = {} if profile.serving is None else {"serving": asdict(profile.serving)}
     return {
         "format": FORMAT,
         "kind": profile.kind.value,
@@ -27,6 +30,7 @@ def profile_to_json(profile: TierProfile) -> dict[str, Any]:
         "base_bytes": profile.base_bytes,
         "machine": dict(profile.machine),
         "batches": [_batch_to_json(size, seen) for size, seen in sorted(profile.batches.items())],
+        **serving,
     }
 
 
@@ -43,7 +47,7 @@ def profile_from_json(value: object, graph: LayerGraph | None = None, graph_dige
             JSON path of the mistake.
     """
     top = _object(value, "$")
-    _known(top, set(profile_to_json(_EMPTY)), "$")
+    _known(top, {*profile_to_json(_EMPTY), "serving"}, "$")
     if top.get("format") != FORMAT:
         raise ProfileError(f"this is no profile; write {FORMAT!r}", "$.format")
     profile = TierProfile(
@@ -55,6 +59,7 @@ def profile_from_json(value: object, graph: LayerGraph | None = None, graph_dige
         batches=_batches(_member(top, "batches", "$"), graph),
         slowdown=_number(_member(top, "slowdown", "$"), "$.slowdown", positive=True),
         base_bytes=_integer(top.get("base_bytes", 0), "$.base_bytes", least=0),
+        serving=_serving(top["serving"]) if "serving" in top else None,
     )
     check_belongs(profile, graph_digest)
     return profile
@@ -88,6 +93,18 @@ def _batch_to_json(size: int, seen: BatchProfile) -> dict[str, Any]:
 
 def _timing_to_json(timing: Timing) -> dict[str, Any]:
     return {"median_s": timing.median_s, "spread_s": timing.spread_s, "runs": timing.runs}
+
+
+def _serving(value: object) -> ServingProfile:
+    entry, names = _object(value, "$.serving"), [field.name for field in fields(ServingProfile)]
+    _known(entry, set(names), "$.serving")
+    return ServingProfile(**{name: _overhead(_member(entry, name, "$.serving"), f"$.serving.{name}") for name in names})
+
+
+def _overhead(value: object, path: str) -> Overhead:
+    entry, names = _object(value, path), [field.name for field in fields(Overhead)]
+    _known(entry, set(names), path)
+    return Overhead(**{name: _number(_member(entry, name, path), f"{path}.{name}") for name in names})
 
 
 def _batches(value: object, graph: LayerGraph | None) -> dict[int, BatchProfile]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tiersplit_core.profile.serving import ServingProfile
+
 
 class ProfileKind(StrEnum):
     """Where the numbers come from."""
@@ -57,6 +59,8 @@ class TierProfile:
         batches: what was seen per batch size.
         slowdown: the factor by which an emulated tier is slower than the machine; already contained in all seconds.
         base_bytes: resident memory of the idle runtime, before any segment is loaded.
+        serving: what a request costs there besides its layers; None where that was not measured. Emulation does not
+            slow it down: a stage stretches its segments alone.
     """
 
     tier: str
@@ -67,3 +71,4 @@ class TierProfile:
     batches: Mapping[int, BatchProfile]
     slowdown: float = 1.0
     base_bytes: int = 0
+    serving: ServingProfile | None = None

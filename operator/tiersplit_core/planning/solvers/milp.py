@@ -12,8 +12,7 @@ import numpy as np
 
 from tiersplit_core.cost.arrays import Ints, ProblemArrays
 from tiersplit_core.cost.latency import objective_s
-from tiersplit_core.cost.memory import exceeded_tiers
-from tiersplit_core.graph.working_set import live_bytes
+from tiersplit_core.cost.memory import exceeded_tiers, stage_live_bytes
 from tiersplit_core.planning.answer import infeasible, solution_of
 from tiersplit_core.planning.cut_model import CutModel
 from tiersplit_core.planning.feasibility import failing_constraint
@@ -112,8 +111,8 @@ def _model(search: _Search) -> MilpModel:
 def _longest_s(arrays: ProblemArrays) -> float:
     """Seconds that no placement exceeds: every layer on its slowest tier, and every value over every link."""
     trips = 2 if arrays.way_back else 1
-    link_s = arrays.latency_s + 8.0 * float(arrays.value_bytes.sum()) / arrays.bandwidth_bps
-    return float(arrays.seconds.max(axis=1).sum() + trips * link_s.sum())
+    link_s = arrays.used_s + np.maximum(arrays.sent_bytes, arrays.value_bytes).sum() * arrays.s_per_byte
+    return float(arrays.request_s.sum() + arrays.seconds.max(axis=1).sum() + trips * link_s.sum())
 
 
 def _add_broken(search: _Search, model: MilpModel, tiers: Ints) -> None:
@@ -121,7 +120,7 @@ def _add_broken(search: _Search, model: MilpModel, tiers: Ints) -> None:
     arrays = search.arrays
     fresh = False
     for tier in exceeded_tiers(arrays, tiers):
-        live = live_bytes(tier, tiers, arrays.value_bytes, arrays.read_value, arrays.read_layer)
+        live = stage_live_bytes(arrays, tiers, tier)
         layer = int(np.flatnonzero(tiers == tier)[np.argmax(live)])
         if (tier, layer) not in search.steps:
             search.steps.add((tier, layer))

@@ -1,7 +1,7 @@
 """The surface against planning again, and its look-up."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tests.support.problem_documents import document
 from tests.support.problems import problems
 from tiersplit_core.errors import InfeasibleError, ProblemError
 from tiersplit_core.planning.planner import solve
-from tiersplit_core.planning.problem import Objective
+from tiersplit_core.planning.problem import Objective, Serving
 from tiersplit_core.planning.problem_json import problem_from_json
 from tiersplit_core.planning.solution import Status
 from tiersplit_core.planning.surface import (
@@ -34,7 +34,13 @@ def under(problem, conditions):
     load = dict(zip(names, conditions.load or [1.0] * len(names), strict=True))
     layers = [replace(la, seconds={t: s * load[t] for t, s in la.seconds.items()}) for la in problem.layers]
     pairs = zip(problem.links, conditions.bandwidth_bps, strict=True)
-    return replace(problem, layers=tuple(layers), links=tuple(replace(li, bandwidth_bps=b) for li, b in pairs))
+    links = tuple(replace(li, bandwidth_bps=b) for li, b in pairs)
+    tiers = tuple(replace(tier, serving=loaded(tier.serving, load[tier.name])) for tier in problem.tiers)
+    return replace(problem, layers=tuple(layers), links=links, tiers=tiers)
+
+
+def loaded(serving, load):
+    return Serving(**{name: load * seconds for name, seconds in asdict(serving).items()})
 
 
 def box_around(problem, *, loads):
