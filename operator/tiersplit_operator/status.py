@@ -17,7 +17,7 @@ DRIFT = 0.10
 MIN_MILLISECONDS = 5
 """Latencies this close to each other are the same: small ones round to whole milliseconds."""
 QUIET_S, MOVES_S = 60.0, 10.0
-"""Between two writes of what only drifted, and of moves that heads make by themselves: in a large fleet one always does."""
+"""Between two writes of what only drifted, and of what heads do by themselves; in a large fleet one always moves."""
 MAX_QUANTITY = 999_999_999_999_999
 
 Tree = dict[str, Any]

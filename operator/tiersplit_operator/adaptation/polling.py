@@ -1,19 +1,25 @@
 """Asking Prometheus for all resources at once, and for those with queries of their own one by one."""
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tiersplit_api.v1alpha1.adaptation import Prometheus
 from tiersplit_core.errors import OperationError
 from tiersplit_operator.adaptation.queries import Metric, default_query, own_queries
 from tiersplit_operator.adaptation.samples import Sample, Seen, by_resource, joined, of_resource
+from tiersplit_operator.adaptation.slowness import Slowness
 from tiersplit_operator.facts import Key
 
 SHARE_OF_PERIOD = 0.8
 MAX_TIMEOUT_S = 10.0
-AT_ONCE = 8
+AT_ONCE, SLOW_AT_ONCE = 8, 2
+"""Own queries under way, of all resources together: those that answer swiftly, and those that did not."""
+SWIFT_SHARE = 0.25
+"""Of the time that own queries have together: one that takes longer is asked apart from the others."""
 MAX_REASON = 200
+HANGS = "Prometheus does not answer in time"
 
 
 class Source(Protocol):
@@ -30,11 +36,13 @@ class Poller:
     Args:
         source: answers queries.
         server: base address of the server.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, source: Source, server: str) -> None:
-        self._source, self._server = source, server
-        self._gate = asyncio.Semaphore(AT_ONCE)
+    def __init__(self, source: Source, server: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._source, self._server, self._clock = source, server, clock
+        self._swift, self._slow = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(SLOW_AT_ONCE)
+        self._slowness = Slowness()
 
     async def poll(self, resources: Mapping[Key, Prometheus], period_s: float) -> dict[Key, tuple[Seen, str]]:
         """One round: per resource what is seen, and why nothing is where that is so.
@@ -59,18 +67,49 @@ class Poller:
         return metric, by_resource(metric, samples), ""
 
     async def _own(self, key: Key, overriding: Prometheus, timeout_s: float) -> dict[Metric, tuple[Seen, str]]:
+        """One resource's own queries, one after the other: it takes one place of those for all, however many it has."""
         asked = own_queries(overriding)
-        answers = await asyncio.gather(*(self._one(key, metric, query, timeout_s) for metric, query in asked.items()))
-        return dict(zip(asked, answers, strict=True))
+        found: dict[Metric, tuple[Seen, str]] = {}
+        wait_s = self._slowness.wait_s(key, self._clock())
+        if wait_s > 0:
+            return {metric: (Seen(), _said(metric, f"{HANGS}; asked again in {wait_s:.0f} s")) for metric in asked}
+        try:
+            # Waiting for others counts: all is over in time, however many resources have queries of their own.
+            async with asyncio.timeout(timeout_s), self._slow if key in self._slowness else self._swift:
+                await self._ask(key, asked, found, timeout_s)
+        except TimeoutError:
+            pass  # what is not found did not answer
+        return {metric: found.get(metric, (Seen(), _said(metric, HANGS))) for metric in asked}
+
+    async def _ask(
+        self, key: Key, asked: Mapping[Metric, str], found: dict[Metric, tuple[Seen, str]], timeout_s: float
+    ) -> None:
+        """Fill `found`; a resource whose queries hang here is remembered for that, one that only waited is not."""
+        began, swift_s = self._clock(), SWIFT_SHARE * timeout_s
+        limit_s = timeout_s if key in self._slowness else swift_s
+        try:
+            async with asyncio.timeout(limit_s):
+                for metric, query in asked.items():
+                    found[metric] = await self._one(key, metric, query, limit_s)
+        except (TimeoutError, asyncio.CancelledError):
+            self._slowness.hung(key, self._clock())
+            raise
+        swiftly = self._clock() - began <= swift_s
+        if not swiftly and all(why for _, why in found.values()):  # the server gave up before we did
+            self._slowness.hung(key, self._clock())
+        else:
+            self._slowness.answered(key, swiftly=swiftly)
 
     async def _one(self, key: Key, metric: Metric, query: str, timeout_s: float) -> tuple[Seen, str]:
         try:
-            # Waiting for others counts: all is over in time, however many resources have queries of their own.
-            async with asyncio.timeout(timeout_s), self._gate:
-                samples = await self._source.query(self._server, query, timeout_s)
-        except (OperationError, TimeoutError) as error:
-            return Seen(), f"{metric.value}Query: {_why(error)}"
+            samples = await self._source.query(self._server, query, timeout_s)
+        except OperationError as error:
+            return Seen(), _said(metric, _why(error))
         return of_resource(metric, key, samples), ""
+
+
+def _said(metric: Metric, why: str) -> str:
+    return f"{metric.value}Query: {why}"
 
 
 def _chosen(
@@ -87,5 +126,5 @@ def _chosen(
 
 def _why(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return "Prometheus does not answer in time"
+        return HANGS
     return str(error)[:MAX_REASON]

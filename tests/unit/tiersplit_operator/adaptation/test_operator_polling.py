@@ -1,16 +1,20 @@
 """Asking for all resources at once: how often, how long, and what becomes of each one's answer."""
 
 import asyncio
+import math
+from itertools import pairwise
 
 import pytest
 
 from tests.support.adaptation import KEY, PLACES, Api, Bundles, Clock, fleet, resource, target
+from tests.support.virtual_time import run_virtually
 from tests.unit.tiersplit_operator.adaptation.test_operator_samples import pair
 from tiersplit_api.v1alpha1.adaptation import Prometheus
 from tiersplit_core.errors import OperationError
 from tiersplit_operator.adaptation.polling import AT_ONCE, Poller
 from tiersplit_operator.adaptation.queries import Metric, default_query
 from tiersplit_operator.adaptation.samples import Sample, Seen
+from tiersplit_operator.adaptation.slowness import MAX_REMEMBERED, Slowness
 from tiersplit_operator.adaptation.telemetry import Telemetry
 from tiersplit_operator.facts import Key
 
@@ -87,6 +91,96 @@ def test_a_server_that_hangs_ends_the_round_before_the_next_and_own_queries_come
     found = asyncio.run(main())
     assert all("does not answer in time" in problem for _, problem in found.values())
     assert source.most <= AT_ONCE + len(Metric)
+
+
+class Hangs(Source):
+    """Some queries it does not answer before a moment (virtual seconds), the others at once."""
+
+    until_s = math.inf
+
+    async def query(self, server, promql, timeout_s):
+        self.hangs = promql.startswith("hangs") and asyncio.get_running_loop().time() < self.until_s
+        return await super().query(server, promql, timeout_s)
+
+
+ANSWER = [Sample({"source": "edge", "target": "mdc"}, 5e6)]
+
+
+def own(name, count=1):
+    """Resources with a query of their own."""
+    return {Key("shop", f"{name}-{i}"): Prometheus(bandwidthQuery=f"{name}_{i}") for i in range(count)}
+
+
+def rounds(source, resources, count, monkeypatch, period_s=5.0):
+    """What each of some rounds came to, in virtual time, and which queries it asked."""
+
+    async def main():
+        poller = Poller(source, SERVER, asyncio.get_running_loop().time)
+        for _ in range(count):
+            source.asked.clear()
+            yielded.append((await poller.poll(resources, period_s), [query for query in source.asked if "_" in query]))
+            await asyncio.sleep(period_s)
+
+    yielded = []
+    run_virtually(main(), [], monkeypatch)
+    return yielded
+
+
+@pytest.mark.parametrize("hanging", [AT_ONCE, 2 * AT_ONCE])
+def test_queries_that_hang_keep_no_other_resource_from_its_answers(monkeypatch, hanging):
+    source = Hangs(**{f"fine_{i}": ANSWER for i in range(100)})
+    for found, _ in rounds(source, own("hangs", hanging) | own("fine", 100), 4, monkeypatch):
+        for key, (seen, problem) in found.items():
+            if key.name.startswith("fine"):
+                assert (seen.values, problem) == ({(Metric.BANDWIDTH, PLACES[0]): 5e6}, "")
+            else:
+                assert problem.startswith("bandwidthQuery: Prometheus does not answer in time")
+
+
+def test_a_query_that_hangs_is_asked_later_and_later_and_in_each_round_again_once_it_answers(monkeypatch):
+    source = Hangs(hangs_0=ANSWER)
+    source.until_s = 1000.0 + 400.0
+    (key,) = resources = own("hangs")
+    made = rounds(source, resources, 180, monkeypatch)
+    asked = [i for i, (_, queries) in enumerate(made) if "hangs_0" in queries]
+    answered = next(i for i, (found, _) in enumerate(made) if not found[key][1])
+    pauses = [later - earlier for earlier, later in pairwise(asked) if later <= answered]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] >= 8 * pauses[0] >= 16
+    assert "asked again in" in made[1][0][key][1]
+    assert asked[-1] == 179
+    assert asked[-(180 - answered) :] == list(range(answered, 180))
+
+
+def test_a_query_that_is_slow_but_answers_is_asked_apart_from_the_others_in_each_round(monkeypatch):
+    class Slow(Source):
+        async def query(self, server, promql, timeout_s):
+            if promql == "slow_0":
+                await asyncio.sleep(2.0)
+            return await super().query(server, promql, timeout_s)
+
+    made = rounds(Slow(slow_0=ANSWER), own("slow"), 12, monkeypatch)
+    problems = [problem for ((_, problem),) in (found.values() for found, _ in made)]
+    assert "does not answer in time" in problems[0]
+    assert problems[5:] == [""] * 7
+
+
+def test_one_resource_has_one_query_under_way_at_a_time_however_many_it_has():
+    source = Source()
+    source.hangs = True
+    every = Prometheus(bandwidthQuery="a", latencyQuery="b", loadQuery="c")
+    poll(source, {KEY: every}, 0.5)
+    assert source.asked.count("a") == 1
+    assert not {"b", "c"} & set(source.asked)
+
+
+def test_of_resources_whose_queries_hang_only_so_many_are_remembered():
+    slowness = Slowness()
+    keys = [Key("shop", str(i)) for i in range(MAX_REMEMBERED + 5)]
+    for key in keys:
+        slowness.hung(key, 100.0)
+    assert [key in slowness for key in (keys[0], keys[4], keys[5], keys[-1])] == [False, False, True, True]
+    assert (slowness.wait_s(keys[-1], 100.0), slowness.wait_s(keys[-1], 115.0)) == (15.0, 0.0)
 
 
 @pytest.mark.parametrize("period_s", [1, 4])
