@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from tiersplit_core.errors import InputError
+from tiersplit_core.errors import InputError, OperationError
 from tiersplit_stage.reporting import Reporter
 from tiersplit_wire.connection import CONTROL_OPTIONS, open_channel, trusting
 from tiersplit_wire.v1 import route_pb2 as pb
@@ -77,12 +77,14 @@ async def follow(controller: Controller, reporter: Reporter, offer: Callable[[pb
     """
     backoff, told = _BACKOFF_S[0], ""
     while True:
-        began = time.monotonic()
-        heard, reason = await _attend(controller, reporter, offer)
+        began, failure = time.monotonic(), None
+        try:
+            heard, reason = await _attend(controller, reporter, offer)
+        except _ReportError as error:
+            heard, reason, failure = False, str(error), error
         if reason != told:
-            _log.log(
-                logging.INFO if heard else logging.WARNING, "the stream to %s ended: %s", controller.address, reason
-            )
+            level = logging.INFO if heard else logging.WARNING
+            _log.log(level, "the stream to %s ended: %s", controller.address, reason, exc_info=failure)
             told = reason
         await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - spreads dials, hides nothing
         # A replica that does not lead ends the stream at once: the next dial finds another soon, but not for ever so.
@@ -91,50 +93,77 @@ async def follow(controller: Controller, reporter: Reporter, offer: Callable[[pb
 
 
 async def _attend(controller: Controller, reporter: Reporter, offer: Callable[[pb.Route], None]) -> tuple[bool, str]:
-    """One stream until it ends: whether a route came over it, and why it ended."""
+    """One stream until it ends: whether a route came over it, and why it ended.
+
+    Raises:
+        _ReportError: it was ended because no report could be made.
+    """
     heard = False
+
+    def take(route: pb.Route) -> None:
+        nonlocal heard
+        heard = True
+        offer(route)
+
     try:
         async with controller.dial() as channel:
             # A call that waited for its connection would show a token that is as old as the wait.
             await asyncio.wait_for(channel.channel_ready(), _DIAL_S)
             call = rpc.RoutesStub(channel).Watch(metadata=controller.metadata())  # type: ignore[no-untyped-call]
-            async with _reporting(call, reporter):
-                while (route := await call.read()) is not grpc.aio.EOF:
-                    if route is None:  # what gRPC makes of bytes that are no `Route`
-                        return heard, "what came is no route"
-                    heard = True
-                    offer(route)
+            reason = await _exchange(call, reporter, take)
     except grpc.aio.AioRpcError as error:
         return heard, f"{error.code().name}: {error.details()}"
     except TimeoutError:
         return heard, f"no connection within {_DIAL_S:.0f} s"
     except (InputError, OSError, asyncio.InvalidStateError, grpc.aio.UsageError) as error:
         return heard, str(error)
-    return heard, "the controller ended it"
+    return heard, reason
 
 
-@contextlib.asynccontextmanager
-async def _reporting(call: grpc.aio.StreamStreamCall, reporter: Reporter) -> AsyncIterator[None]:
-    """Write reports for as long as it lasts; the call ends with it."""
-    writer = asyncio.ensure_future(_write(call, reporter))
+async def _exchange(call: grpc.aio.StreamStreamCall, reporter: Reporter, take: Callable[[pb.Route], None]) -> str:
+    """Read routes and write reports until one of the two ends; why it did."""
+    reading, writing = asyncio.ensure_future(_read(call, take)), asyncio.ensure_future(_write(call, reporter))
     try:
-        yield
+        await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            # A stage that cannot report any more would look alive for as long as its stream.
+            writing.result()
+        return await reading
     finally:
-        writer.cancel()
+        for task in (reading, writing):
+            task.cancel()
         call.cancel()
-        with contextlib.suppress(asyncio.CancelledError, grpc.RpcError, asyncio.InvalidStateError):
-            await writer
+        await asyncio.gather(reading, writing, return_exceptions=True)
+
+
+async def _read(call: grpc.aio.StreamStreamCall, take: Callable[[pb.Route], None]) -> str:
+    while (route := await call.read()) is not grpc.aio.EOF:
+        if route is None:  # what gRPC makes of bytes that are no `Route`
+            return "what came is no route"
+        take(route)
+    return "the controller ended it"
 
 
 async def _write(call: grpc.aio.StreamStreamCall, reporter: Reporter) -> None:
-    while True:
-        reporter.changed.clear()
-        await call.write(reporter.report())
-        await asyncio.sleep(_SHORTEST_S)
-        try:
-            await asyncio.wait_for(reporter.changed.wait(), _PERIOD_S)
-        except TimeoutError:
-            continue
+    """Write reports until the call has ended; why it has is told to who reads."""
+    with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+        while True:
+            reporter.changed.clear()
+            await call.write(_made(reporter))
+            await asyncio.sleep(_SHORTEST_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reporter.changed.wait(), _PERIOD_S)
+
+
+def _made(reporter: Reporter) -> pb.StageReport:
+    try:
+        return reporter.report()
+    except Exception as error:  # whatever it is, it must not end the reports unseen
+        raise _ReportError(f"no report can be made: {error!r}") from error
+
+
+class _ReportError(OperationError):
+    """A stage cannot say how it is."""
 
 
 class RouteFile:

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import os
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import grpc
 import pytest
 
 from tiersplit_core.errors import InputError
-from tiersplit_stage.following import Controller, RouteFile, _attend
+from tiersplit_stage.following import Controller, RouteFile, _attend, follow
 from tiersplit_stage.routing import Router
 from tiersplit_wire.connection import make_server
 from tiersplit_wire.v1 import route_pb2 as pb
@@ -104,28 +105,79 @@ def test_a_file_that_goes_away_changes_nothing_and_is_taken_when_it_is_back(moun
     assert offered == [1, 2]
 
 
+@asynccontextmanager
+async def controlled(watch):
+    """A controller that does `watch` with each stream; lasts 20 s at most."""
+    server = make_server()
+    handler = grpc.stream_stream_rpc_method_handler(watch)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("tiersplit.wire.v1.Routes", {"Watch": handler}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with asyncio.timeout(20):
+            yield Controller(f"127.0.0.1:{port}")
+    finally:
+        await server.stop(0)
+
+
+def reporter_of(report):
+    return SimpleNamespace(changed=asyncio.Event(), report=report)
+
+
 def test_a_controller_that_sends_no_routes_costs_the_stream_and_not_the_stage():
     async def babble(_, context):
         await context.write(b"\xff\xff\xff")
         await context.read()
 
     async def attended():
-        server = make_server()
-        handler = grpc.stream_stream_rpc_method_handler(babble)
-        server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler("tiersplit.wire.v1.Routes", {"Watch": handler}),)
-        )
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        reporter = SimpleNamespace(changed=asyncio.Event(), report=pb.StageReport)
         offered = []
-        try:
-            async with asyncio.timeout(20):
-                return await _attend(Controller(f"127.0.0.1:{port}"), reporter, offered.append), offered
-        finally:
-            await server.stop(0)
+        async with controlled(babble) as controller:
+            return await _attend(controller, reporter_of(pb.StageReport), offered.append), offered
 
     assert asyncio.run(attended()) == ((False, "what came is no route"), [])
+
+
+def test_a_route_that_came_before_the_controller_ended_the_stream_was_heard():
+    async def once(_, context):
+        await context.write(route(7))
+
+    async def attended():
+        offered = []
+        async with controlled(once) as controller:
+            return await _attend(controller, reporter_of(pb.StageReport), offered.append), offered
+
+    (heard, reason), offered = asyncio.run(attended())
+    assert (heard, reason) == (True, "the controller ended it")
+    assert [found.epoch for found in offered] == [7]
+
+
+def test_a_report_that_cannot_be_made_ends_the_stream_and_is_told_once_and_reports_come_again(caplog):
+    failing = [ZeroDivisionError("no runs")] * 3
+
+    def report():
+        if failing:
+            raise failing.pop()
+        return pb.StageReport(instance="edge-1")
+
+    async def scenario():
+        came = asyncio.get_running_loop().create_future()
+
+        async def watch(_, context):
+            await context.write(route(1))
+            came.set_result(pb.StageReport.FromString(await context.read()))
+
+        async with controlled(watch) as controller:
+            following = asyncio.ensure_future(follow(controller, reporter_of(report), lambda _: None))
+            await asyncio.wait((came, following), return_when=asyncio.FIRST_COMPLETED)
+            following.cancel()
+            return await came
+
+    with caplog.at_level(logging.INFO, "tiersplit_stage.following"):
+        assert asyncio.run(scenario()).instance == "edge-1"
+    told = [record for record in caplog.records if "no report can be made: ZeroDivisionError" in record.getMessage()]
+    assert [bool(record.exc_info) for record in told] == [True]
 
 
 def test_a_route_that_cannot_be_kept_is_told_and_ends_nothing(tmp_path, caplog):
