@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import statistics
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LOOK_S = 0.25
 FRESH_S = 10.0
 _KEPT_TRANSMISSIONS, _KEPT_RUNS = 512, 256
+_KEPT_KINDS = 256
+"""Segments at batch sizes whose runs wait for a report; clients choose batch sizes, so they need a bound."""
 
 Runs = dict[tuple[str, int], deque[float]]
 
@@ -107,7 +109,7 @@ class Estimates:
         self._views: Mapping[tuple[str, str], pb.LinkView] = {}
         self._profiled: dict[str, dict[int, float]] = {}
         self._transmissions: deque[pb.LinkObservation] = deque(maxlen=_KEPT_TRANSMISSIONS)
-        self._runs: Runs = _empty_runs()
+        self._runs: Runs = {}
         self._news = asyncio.Event()
 
     def follow(self, route: pb.Route) -> None:
@@ -155,11 +157,19 @@ class Estimates:
         observed = self._pipeline.segment_seconds
         samples = []
         for (segment, batch), seconds in observed.items():
-            self._runs[segment, batch].extend(seconds)
+            self._keep_runs((segment, batch), seconds)
             profiled_s = self.profiled_s(segment, batch)
             samples.append(SegmentSample(statistics.median(seconds), profiled_s, len(seconds)))
         observed.clear()
         self.load = self.load.observe(tuple(samples))
+
+    def _keep_runs(self, kind: tuple[str, int], seconds: Iterable[float]) -> None:
+        """Keep runs for the next report; the kind that ran least recently goes where there are too many."""
+        runs = self._runs.pop(kind, None) or deque(maxlen=_KEPT_RUNS)
+        runs.extend(seconds)
+        self._runs[kind] = runs
+        if len(self._runs) > _KEPT_KINDS:
+            del self._runs[next(iter(self._runs))]
 
     def ran_idle(self, segment: str, seconds: float) -> None:
         """A segment ran on one row, though nobody asked for it: that tells the load, and nothing about requests."""
@@ -178,7 +188,7 @@ class Estimates:
 
     def take_runs(self) -> Iterator[pb.SegmentObservation]:
         """The runs of segments since the last call, for a report."""
-        taken, self._runs = self._runs, _empty_runs()
+        taken, self._runs = self._runs, {}
         for (segment, batch), runs in taken.items():
             yield pb.SegmentObservation(segment=segment, batch=batch, runs=len(runs), seconds=statistics.median(runs))
 
@@ -192,7 +202,3 @@ def _told(link: "Link", seen: Observed) -> pb.LinkObservation:
         idle_before=seen.idle_before,
         lost=seen.lost,
     )
-
-
-def _empty_runs() -> Runs:
-    return defaultdict(lambda: deque(maxlen=_KEPT_RUNS))

@@ -95,6 +95,17 @@ def test_a_stage_whose_segments_have_no_profile_tells_no_load():
     assert Scene().runs("s", 1, 0.1).runs == 0
 
 
+def test_a_client_that_sends_every_batch_size_fills_no_report_and_the_latest_are_kept():
+    scene = Scene()
+    for batch in range(1, 1000):
+        scene.runs("s", 1, 0.1)
+        scene.runs("s", batch, 0.1)
+    kept = [(seen.batch, seen.runs) for seen in scene.estimates.take_runs()]
+    assert len(kept) == 256
+    assert (1, 256) in kept
+    assert {batch for batch, _ in kept} == {1, *range(745, 1000)}
+
+
 def test_reports_get_each_observation_once_however_often_it_was_looked_at():
     scene = Scene(profiled(("s", "mdc", 1, 0.1)))
     scene.sends(64, 20_000)
