@@ -1,26 +1,17 @@
 """Blobs that are pulled when they are first needed and kept for the next start, within the bytes that they may take."""
 
 import threading
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from tiersplit_bundle.access import RegistryAccess
 from tiersplit_bundle.layout import Descriptor, blob_file
-from tiersplit_bundle.reference import Reference
 from tiersplit_bundle.registry import Registry
 from tiersplit_core.errors import BundleError, OperationError
 from tiersplit_core.units import format_bytes
 from tiersplit_stage.pool import NOWHERE, BlobStore
 from tiersplit_stage.shelf import Shelf
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A bundle's repository, and the blobs that its manifest lists by digest."""
-
-    registry: Registry
-    listed: Mapping[str, Descriptor]
+from tiersplit_stage.sources import OpenRegistry, Source, Sources
 
 
 class BlobCache:
@@ -40,15 +31,15 @@ class BlobCache:
         folder: Path,
         limit_bytes: int,
         access: RegistryAccess,
-        open_registry: Callable[[Reference, RegistryAccess], Registry] = Registry,
+        open_registry: OpenRegistry = Registry,
     ) -> None:
-        self._folder, self._access, self._open = folder, access, open_registry
+        self._folder = folder
+        self._sources = Sources(access, open_registry)
         self._shelf = Shelf(folder, limit_bytes)
         self._store = BlobStore(folder)
         self._bundle = ""
         self._elsewhere: Mapping[str, str] = NOWHERE
         self._needed = self._claimed = frozenset[str]()
-        self._sources: dict[str, Source] = {}
         self._pulling: Descriptor | None = None
         self._stop = threading.Event()
 
@@ -70,8 +61,7 @@ class BlobCache:
             elsewhere: bundles of the blobs that `bundle` does not have, by digest.
         """
         self._bundle, self._elsewhere = bundle, elsewhere
-        named = {bundle, *elsewhere.values()}
-        self._sources = {name: source for name, source in self._sources.items() if name in named}
+        self._sources.keep({bundle, *elsewhere.values()})
         self._needed = frozenset(needed)
         entry = self._pulling
         if entry is not None and entry.digest not in self._needed:
@@ -93,6 +83,7 @@ class BlobCache:
         """Stop what is being pulled; what came is kept for the next start."""
         self._needed = frozenset()  # else the blob after the one that is stopped would come
         self._stop.set()
+        self._sources.keep(())
         self._shelf.close()
 
     def _found(self, digest: str) -> Path:
@@ -114,30 +105,22 @@ class BlobCache:
         return path
 
     def _pull(self, digest: str, path: Path) -> None:
-        registry, entry = self._entry(digest)
+        bundle = self._elsewhere.get(digest, self._bundle)
+        if not bundle:
+            raise OperationError("the route names no bundle that blobs could be pulled from")
+        with self._sources.using(bundle) as source:
+            self._pull_from(source, digest, path)
+
+    def _pull_from(self, source: Source, digest: str, path: Path) -> None:
+        if digest not in source.listed:
+            raise BundleError("the bundle's manifest does not list this blob", digest)
+        entry = source.listed[digest]
         self._shelf.make_room(entry, self._needed | {digest})
         self._stop.clear()
         self._pulling = entry
         if digest not in self._needed:
             self._stop.set()  # a newer route came in between
         try:
-            registry.pull_blob(entry, path, self._stop)
+            source.registry.pull_blob(entry, path, self._stop)
         finally:
             self._pulling = None
-
-    def _entry(self, digest: str) -> tuple[Registry, Descriptor]:
-        """Where the blob comes from, and how large it is."""
-        bundle = self._elsewhere.get(digest, self._bundle)
-        if not bundle:
-            raise OperationError("the route names no bundle that blobs could be pulled from")
-        source = self._sources.get(bundle) or self._opened(bundle)
-        if digest not in source.listed:
-            raise BundleError("the bundle's manifest does not list this blob", digest)
-        return source.registry, source.listed[digest]
-
-    def _opened(self, bundle: str) -> Source:
-        registry = self._open(Reference.parse(bundle, "route.bundle"), self._access)
-        found = registry.manifest()
-        source = Source(registry, {entry.digest: entry for entry in (found.config, *found.layers)})
-        self._sources = {**self._sources, bundle: source}
-        return source

@@ -26,7 +26,7 @@ class FakeRegistry:
     """The bundle's repository; `away` makes it unreachable, `gate` holds transfers up."""
 
     def __init__(self):
-        self.away, self.pulled, self.opened = False, [], []
+        self.away, self.pulled, self.opened, self.closed = False, [], [], 0
         self.gate, self.begun = threading.Event(), threading.Event()
         self.gate.set()
 
@@ -49,6 +49,9 @@ class FakeRegistry:
                 raise OperationError(f"pulling {entry.digest} was stopped")
         self.pulled.append(entry.digest)
         path.write_bytes(DATA[entry.digest])
+
+    def close(self):
+        self.closed += 1
 
     def _reach(self):
         if self.away:
@@ -132,6 +135,40 @@ def test_a_blob_that_another_bundle_has_is_pulled_from_there(made, registry):
     cache.follow(BUNDLE, DIGESTS)
     cache.path(DIGESTS[4])
     assert registry.opened == [BUNDLE, other]
+
+
+def test_a_repository_is_closed_once_no_route_names_it_and_all_are_when_the_cache_is(tmp_path, registry):
+    cache, other = BlobCache(tmp_path, 0, RegistryAccess(), registry.open), BUNDLE.replace("tiny", "before")
+    cache.follow(BUNDLE, DIGESTS, {DIGESTS[2]: other})
+    for digest in DIGESTS[1:4]:
+        cache.path(digest)
+    assert registry.closed == 0
+    cache.follow(BUNDLE, DIGESTS)
+    assert registry.closed == 1
+    cache.close()
+    assert registry.closed == 2
+
+
+def test_a_repository_whose_manifest_cannot_be_had_is_closed(made, registry):
+    cache, registry.away = made(), True
+    with pytest.raises(OperationError, match="cannot be reached"):
+        cache.path(DIGESTS[1])
+    assert registry.closed == len(registry.opened) == 1
+
+
+def test_a_repository_in_use_is_closed_after_it_and_not_under_it(made, registry):
+    cache = made()
+    registry.gate.clear()
+    pulled = []
+    thread = threading.Thread(target=lambda: pulled.append(cache.path(DIGESTS[1])))
+    thread.start()
+    registry.begun.wait(10)
+    cache.follow(BUNDLE.replace("tiny", "after"), DIGESTS)
+    assert registry.closed == 0
+    registry.gate.set()
+    thread.join(10)
+    assert pulled
+    assert registry.closed == 1
 
 
 def test_the_longest_unused_blobs_that_no_route_needs_make_room(made, tmp_path):
