@@ -15,6 +15,7 @@ from tiersplit_core.graph.ir import TensorSpec
 from tiersplit_import.options import ImportOptions
 
 _SHOWN_KEYS = 5
+_OWN_SIZE = 416
 
 
 def find_factory(text: str) -> Callable[..., Any]:
@@ -42,8 +43,17 @@ def find_factory(text: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
+def is_untrained(factory: Callable[..., Any]) -> bool:
+    """Whether the factory, called without weights, returns random ones."""
+    return is_torchvision(factory) or _is_own(factory)
+
+
+def _is_own(factory: Callable[..., Any]) -> bool:
+    return (getattr(factory, "__module__", None) or "").startswith("tiersplit_import.models.")
+
+
 def is_torchvision(factory: Callable[..., Any]) -> bool:
-    """Whether the factory is torchvision's own: called without weights, it returns random ones."""
+    """Whether the factory is torchvision's own."""
     return (getattr(factory, "__module__", None) or "").split(".")[0] == "torchvision"
 
 
@@ -55,7 +65,7 @@ def load_module(text: str, options: ImportOptions) -> nn.Module:
             asked for it, or the weights of a file do not fit.
     """
     factory = find_factory(text)
-    if is_torchvision(factory) and options.weights is None and not options.random_weights:
+    if is_untrained(factory) and options.weights is None and not options.random_weights:
         raise ModelError("this factory has no trained weights; give --weights FILE, or --random-weights", text)
     torch.manual_seed(options.seed)
     module = _call(factory, text)
@@ -137,12 +147,14 @@ def read_state(path: Path) -> Mapping[str, torch.Tensor]:
 
 
 def default_inputs(text: str) -> tuple[TensorSpec, ...]:
-    """The one image that torchvision's models take, at the size that their weights were trained for.
+    """The one image that torchvision's models and the project's own take, at the size they were published with.
 
     Raises:
-        ModelError: the factory is not torchvision's, so nobody but its author knows.
+        ModelError: the factory is neither's, so nobody but its author knows.
     """
     factory = find_factory(text)
+    if _is_own(factory):
+        return (TensorSpec("input", "float32", (1, 3, _OWN_SIZE, _OWN_SIZE)),)
     if not is_torchvision(factory):
         raise ModelError("describe the model's inputs, as in --input input:FP32:-1x3x224x224", text)
     size = 224

@@ -120,7 +120,9 @@ def drop_nothing(net: Net) -> None:
 
 
 def _does_nothing(net: Net, node: Node) -> bool:
-    if node.domain or len([name for name in node.outputs if name]) != 1 or node.inputs[0] not in net.shapes:
+    if node.domain or len([name for name in node.outputs if name]) != 1:
+        return False
+    if node.inputs[0] not in net.shapes or node.outputs[0] not in net.shapes:
         return False
     before, after = net.shapes[node.inputs[0]], net.shapes[node.outputs[0]]
     same = (before.dtype, before.shape, before.batch_axis) == (after.dtype, after.shape, after.batch_axis)

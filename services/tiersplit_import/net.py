@@ -72,6 +72,7 @@ class Net:
         opset: version of ONNX's operators.
         domains: versions of other operator sets.
         shapes: per tensor name its specification at batch size 1, once probed.
+        opaque: the calls inside of which sizes may depend on data.
     """
 
     inputs: list[TensorSpec]
@@ -83,6 +84,7 @@ class Net:
     opset: int
     domains: dict[str, int] = field(default_factory=dict)
     shapes: dict[str, TensorSpec] = field(default_factory=dict)
+    opaque: set[str] = field(default_factory=set)
 
     def producers(self) -> dict[str, Node]:
         """The node that computes each name."""

@@ -14,6 +14,7 @@ from onnx import helper
 
 from tiersplit_core.errors import ModelError
 from tiersplit_core.graph.ir import TensorSpec
+from tiersplit_import.loose import LooseValues
 from tiersplit_import.net import Array, Net, Node, attribute_of
 from tiersplit_import.shapes import static_values, value_shapes
 
@@ -21,7 +22,6 @@ _ROOTS = frozenset({"Shape", "Size"})
 _RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
-_DATA_DEPENDENT = frozenset({"NonZero", "Unique", "NonMaxSuppression", "Compress"})
 
 
 @dataclass
@@ -40,9 +40,9 @@ def fold_static(net: Net) -> None:
         ModelError: a value's shape depends on data or does not grow linearly with the batch size, or the model
             draws random numbers.
     """
-    static, varying = _classify(net)
+    static, varying, loose = _classify(net)
     names = {name for node in net.nodes if id(node) in static for name in node.outputs if name}
-    data = [name for node in net.nodes if id(node) not in static for name in node.outputs if name]
+    data = [name for node in net.nodes if id(node) not in static for name in node.outputs if name and name not in loose]
     values = static_values(net, sorted(names))
     shapes = value_shapes(net, [node for node in net.nodes if id(node) not in static], data, values)
     facts = _facts(net, static, varying, values)
@@ -57,25 +57,25 @@ def fold_static(net: Net) -> None:
     net.drop_unread()
 
 
-def _classify(net: Net) -> tuple[set[int], set[str]]:
-    """The nodes that depend on the batch size at most, and the names that do depend on it."""
+def _classify(net: Net) -> tuple[set[int], set[str], frozenset[str]]:
+    """The nodes that depend on the batch size at most, the names that do depend on it, and the loose values."""
     known = set(net.constants)
     static: set[int] = set()
     varying: set[str] = set()
+    loose = LooseValues(net)
     for node in net.nodes:
         if node.op in _RANDOM:
             raise ModelError(f"{node.op} draws random numbers; export the model in eval mode", node.label)
         inputs = [name for name in _dependencies(node) if name]
+        if not all(name in known for name in inputs) and loose.takes(node):
+            continue
         if node.op in _ROOTS or all(name in known for name in inputs):
             static.add(id(node))
             known.update(node.outputs)
             if varying.intersection(inputs) or (node.op in _ROOTS and inputs[0] not in net.constants):
                 varying.update(node.outputs)
-        elif node.op in _DATA_DEPENDENT:
-            raise ModelError(
-                f"the shape of what {node.op} computes depends on data; end the model before it", node.label
-            )
-    return static, varying
+    loose.check_outputs()
+    return static, varying, loose.names
 
 
 def _dependencies(node: Node) -> list[str]:

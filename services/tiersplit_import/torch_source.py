@@ -16,9 +16,10 @@ from torch.utils import _pytree
 
 from tiersplit_core.errors import ModelError
 from tiersplit_core.graph.ir import TensorSpec
+from tiersplit_import import kept, suppression
 from tiersplit_import.exported import OPSET, Exported, Reference
 from tiersplit_import.factory import default_inputs, load_module
-from tiersplit_import.kept import TRANSLATIONS, keep_modules
+from tiersplit_import.kept import keep_modules
 from tiersplit_import.net import Array, Net, read_net
 from tiersplit_import.one_layer import one_layer_paths, unite
 from tiersplit_import.options import ImportOptions
@@ -113,7 +114,7 @@ def _to_net(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec],
                 opset_version=OPSET,
                 optimize=False,
                 verbose=False,
-                custom_translation_table=TRANSLATIONS,
+                custom_translation_table=kept.TRANSLATIONS | suppression.TRANSLATIONS,
             )
     except Exception as error:
         text = str(error).strip()

@@ -85,6 +85,7 @@ class Layer:
         parameters: learnt numbers, counted before folding.
         weight_bytes: bytes of the constants it reads when it runs.
         geometry: of its convolution or linear map; None where it has none or several.
+        opaque: whether sizes inside of it depend on data, those of its results excepted; it runs on the last tier.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Layer:
     parameters: int = 0
     weight_bytes: int = 0
     geometry: Geometry | None = None
+    opaque: bool = False
 
     @property
     def output_bytes(self) -> int:

@@ -54,7 +54,9 @@ def _tensor_to_json(tensor: TensorSpec) -> dict[str, Any]:
 
 
 def _layer_to_json(layer: Layer) -> dict[str, Any]:
-    geometry = {} if layer.geometry is None else {"geometry": _geometry_to_json(layer.geometry)}
+    optional: dict[str, Any] = {"opaque": True} if layer.opaque else {}
+    if layer.geometry is not None:
+        optional["geometry"] = _geometry_to_json(layer.geometry)
     return {
         "name": layer.name,
         "op": layer.op,
@@ -63,7 +65,7 @@ def _layer_to_json(layer: Layer) -> dict[str, Any]:
         "macs": layer.macs,
         "parameters": layer.parameters,
         "weight_bytes": layer.weight_bytes,
-        **geometry,
+        **optional,
     }
 
 
@@ -88,6 +90,7 @@ def _layer(value: object, path: str) -> Layer:
         parameters=_count(fields.get("parameters", 0), f"{path}.parameters"),
         weight_bytes=_count(fields.get("weight_bytes", 0), f"{path}.weight_bytes"),
         geometry=_geometry(fields["geometry"], f"{path}.geometry") if "geometry" in fields else None,
+        opaque=_flag(fields.get("opaque", False), f"{path}.opaque"),
     )
 
 
@@ -172,6 +175,12 @@ def _pairs(value: object, path: str) -> tuple[tuple[str, str], ...]:
             raise GraphError("expected a pair of names", f"{path}[{i}]")
         found.append((pair[0], pair[1]))
     return tuple(found)
+
+
+def _flag(value: object, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise GraphError(f"expected true or false, got {value!r}", path)
+    return value
 
 
 def _positive(value: object, path: str) -> int:

@@ -27,8 +27,9 @@ def graphs(draw: st.DrawFn) -> LayerGraph:
     for i, name in enumerate(names):
         inputs = draw(st.lists(st.sampled_from([INPUT, *names[:i]]), min_size=1, max_size=3, unique=True))
         tensors = tuple(draw(st.lists(TENSORS, max_size=2)))
-        geometry = draw(st.none() | GEOMETRIES)
-        layers.append(Layer(name, draw(TEXT), tuple(inputs), tensors, draw(COUNT), draw(COUNT), draw(COUNT), geometry))
+        counts = [draw(COUNT) for _ in range(3)]
+        about = (draw(st.none() | GEOMETRIES), draw(st.booleans()))
+        layers.append(Layer(name, draw(TEXT), tuple(inputs), tensors, *counts, *about))
     return LayerGraph(draw(TEXT), (draw(TENSORS),), tuple(layers), (names[-1],), (("out", names[-1]),))
 
 
@@ -60,6 +61,7 @@ MISTAKES = [
     (("layers", 0, "tensors", 0, "dtype"), "float33", "layers[0].tensors[0].dtype"),
     (("layers", 0, "tensors", 0, "shape"), [1, "2"], "layers[0].tensors[0].shape[1]"),
     (("layers", 0, "tensors", 0, "batch_axis"), 2, "layers[0].tensors[0].batch_axis"),
+    (("layers", 0, "opaque"), 1, "layers[0].opaque"),
     (("layers", 0, "geometry"), None, "layers[0].geometry"),
     (("layers", 0, "geometry", "kernel"), [3], "layers[0].geometry.kernel"),
     (("layers", 0, "geometry", "stride", 1), 0, "layers[0].geometry.stride[1]"),

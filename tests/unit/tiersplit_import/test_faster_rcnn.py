@@ -1,0 +1,33 @@
+import pytest
+import torch
+from torchvision.models.detection import FasterRCNN, fasterrcnn_resnet50_fpn
+from torchvision.models.detection.image_list import ImageList
+
+from tiersplit_import.models.faster_rcnn import FasterRcnn
+
+SIDE, THRESHOLD = 128, 0.0105
+
+
+@pytest.fixture(scope="module")
+def original() -> FasterRCNN:
+    torch.manual_seed(0)
+    model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, box_score_thresh=THRESHOLD).eval()
+    for parameter in model.rpn.head.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    return model
+
+
+def test_it_finds_what_torchvision_finds(original: FasterRCNN) -> None:
+    images = torch.rand(2, 3, SIDE, SIDE)
+    with torch.inference_mode():
+        features = original.backbone(images)
+        proposals, _ = original.rpn(ImageList(images, [(SIDE, SIDE)] * 2), features)
+        expected, _ = original.roi_heads(features, proposals, [(SIDE, SIDE)] * 2)
+        found = FasterRcnn(original, THRESHOLD)(images)
+    for i, wanted in enumerate(expected):
+        count = len(wanted["scores"])
+        assert count > 0
+        torch.testing.assert_close(found["scores"][i, :count], wanted["scores"])
+        torch.testing.assert_close(found["boxes"][i, :count], wanted["boxes"], rtol=1e-4, atol=1e-2)
+        assert torch.equal(found["labels"][i, :count], wanted["labels"])
+        assert not found["scores"][i, count:].any() and not found["boxes"][i, count:].any()
