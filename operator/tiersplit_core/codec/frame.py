@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiersplit_core.codec.bitpack import pack, unpack
+from tiersplit_core.codec.bitpack import pack, pack_channels, unpack, unpack_channels
 from tiersplit_core.codec.quantize import QUANTISED_BITS, Quantised, dequantize, quantize
 from tiersplit_core.codec.size import payload_bytes
 from tiersplit_core.errors import FrameError
@@ -23,7 +23,7 @@ _DTYPES = frozenset((*_FLOATS, *(f"{u}int{b}" for u in ("", "u") for b in (8, 16
 
 
 class Packing(StrEnum):
-    """Which neighbours share a byte (AUTO-SPLIT, §IV): along a row (`HW`), or the same position of channels (`C`)."""
+    """What shares a byte (AUTO-SPLIT, table 6): neighbours along a row (`HW`), or channels at one position (`C`)."""
 
     HW = "hw"
     C = "c"
@@ -75,7 +75,7 @@ def encode_tensor(name: str, array: NDArray[Any], bits: int = 32, packing: Packi
     quantised = quantize(array, bits)
     if quantised is None:
         return _plain(name, array, array.dtype.name)
-    payload = pack(_arranged(quantised.values, packing), bits)
+    payload = payload_of(quantised.values, bits, packing)
     return EncodedTensor(
         name, array.dtype.name, array.shape, bits, payload.data, quantised.scale, quantised.zero_point, packing
     )
@@ -93,10 +93,28 @@ def decode_tensor(tensor: EncodedTensor) -> NDArray[Any]:
         stored = dtype if tensor.bits == dtype.itemsize * 8 else np.dtype(f"float{tensor.bits}")
         flat = np.frombuffer(tensor.payload, dtype=stored)
         return flat.reshape(tensor.shape).astype(dtype, copy=False)
-    elements = math.prod(tensor.shape)
-    integers = unpack(np.frombuffer(tensor.payload, np.uint8), elements, tensor.bits)
-    values = _restored(integers, tensor.shape, tensor.packing)
-    return dequantize(Quantised(values, tensor.scale, tensor.zero_point), dtype)
+    return dequantize(Quantised(integers_of(tensor), tensor.scale, tensor.zero_point), dtype)
+
+
+def integers_of(tensor: EncodedTensor) -> NDArray[np.uint8]:
+    """The integers of a quantised tensor, in its shape.
+
+    Raises:
+        FrameError: the payload does not fit the description.
+    """
+    packed = np.frombuffer(tensor.payload, np.uint8)
+    if _by_channel(tensor.shape, tensor.packing):
+        return unpack_channels(packed, tensor.shape, tensor.bits)
+    return unpack(packed, math.prod(tensor.shape), tensor.bits).reshape(tensor.shape)
+
+
+def payload_of(values: NDArray[np.uint8], bits: int, packing: Packing) -> NDArray[np.uint8]:
+    """The payload that carries `values` (uint8, each below 2**bits): the inverse of `integers_of`.
+
+    Raises:
+        FrameError: `bits` is no width that can be packed.
+    """
+    return pack_channels(values, bits) if _by_channel(values.shape, packing) else pack(values, bits)
 
 
 def expected_payload_bytes(tensor: EncodedTensor) -> int:
@@ -157,11 +175,5 @@ def _plain(name: str, array: NDArray[Any], dtype: str) -> EncodedTensor:
     return EncodedTensor(name, dtype, array.shape, array.dtype.itemsize * 8, payload)
 
 
-def _arranged(values: NDArray[np.uint8], packing: Packing) -> NDArray[np.uint8]:
-    return np.moveaxis(values, 1, -1) if packing is Packing.C and values.ndim > 1 else values
-
-
-def _restored(flat: NDArray[np.uint8], shape: tuple[int, ...], packing: Packing) -> NDArray[np.uint8]:
-    if packing is not Packing.C:
-        return flat.reshape(shape)
-    return np.moveaxis(flat.reshape((shape[0], *shape[2:], shape[1])), -1, 1)
+def _by_channel(shape: tuple[int, ...], packing: Packing) -> bool:
+    return packing is Packing.C and len(shape) > 1

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tiersplit_core.codec.bitpack import pack, packed_bytes, unpack
+from tiersplit_core.codec.bitpack import pack, pack_channels, packed_bytes, unpack, unpack_channels
 from tiersplit_core.codec.frame import EncodedTensor, Packing, check_tensor, decode_tensor, encode_tensor
 from tiersplit_core.codec.quantize import dequantize, quantize
 from tiersplit_core.errors import FrameError
@@ -31,6 +31,66 @@ def test_packing_is_the_bit_stream_of_the_definition_and_unpacking_its_inverse(b
     assert packed.tobytes() == reference_pack(values.tolist(), bits)
     assert packed.size == packed_bytes(values.size, bits)
     np.testing.assert_array_equal(unpack(packed, values.size, bits), values)
+
+
+@given(
+    BITS, hnp.arrays(np.uint8, st.tuples(st.integers(0, 3), st.integers(0, 19), st.integers(0, 3), st.integers(0, 3)))
+)
+def test_packing_along_channels_is_the_bit_stream_of_equal_runs_of_channels_and_then_of_the_rest(bits, raw):
+    values = raw & (2**bits - 1)
+    together = {1: 8, 2: 4, 4: 2, 6: 4, 8: 1}[bits]
+    even = values.shape[1] - values.shape[1] % together
+    expected = b""
+    for sample in values:
+        words = sample[:even].reshape(together, -1).T  # one word per position: a number of each run
+        packed = [reference_pack(word.tolist(), bits) for word in words]
+        expected += b"".join(bytes(plane) for plane in zip(*packed, strict=True))
+    expected += reference_pack(values[:, even:].reshape(-1).tolist(), bits)
+    packed = pack_channels(values, bits)
+    assert packed.tobytes() == expected
+    assert packed.size == packed_bytes(values.size, bits)
+    np.testing.assert_array_equal(unpack_channels(packed, values.shape, bits), values)
+
+
+@pytest.mark.parametrize("bits", [0, 3, 16])
+def test_other_widths_are_packed_in_neither_order(bits):
+    for order in (lambda: pack(np.zeros(4, np.uint8), bits), lambda: pack_channels(np.zeros((1, 4), np.uint8), bits)):
+        with pytest.raises(FrameError):
+            order()
+
+
+def test_packed_channels_of_another_length_are_refused():
+    with pytest.raises(FrameError, match="2 bytes, not 3"):
+        unpack_channels(np.zeros(3, np.uint8), (1, 4), 4)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 6, 8])
+def test_a_range_with_both_ends_halfway_between_integers_stays_within_its_bits(bits):
+    """Such as any symmetric one: both ends would be rounded outwards, one of them past the last integer."""
+    half = (2**bits - 1) / 2
+    for array in (np.array([-half, 0, half], np.float32), np.linspace(-half, half, 100_000, dtype=np.float32)):
+        quantised = quantize(array, bits)
+        assert quantised.values.max() <= 2**bits - 1
+        assert quantised.values.min() == 0
+        back = dequantize(quantised, np.dtype(np.float32))
+        assert np.abs(back - array).max() <= quantised.scale * (0.5 + 1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
+def test_other_floating_point_types_are_quantised_as_finely(dtype, size):
+    array = (size * np.linspace(-0.3, 1, 1000)).astype(dtype)
+    quantised = quantize(array, 8)
+    back = dequantize(quantised, array.dtype)
+    assert back.dtype == array.dtype
+    assert np.abs(back.astype(float) - array.astype(float)).max() <= quantised.scale * 0.51 + size * 1e-3
+
+
+def test_a_double_that_no_float_is_travels_as_it_is():
+    array = np.array([0.0, 1e39])
+    encoded = encode_tensor("x", array, 8)
+    assert encoded.scale is None
+    np.testing.assert_array_equal(decode_tensor(encoded), array)
 
 
 @given(BITS, hnp.arrays(np.float32, st.integers(0, 60), elements=FLOATS))
