@@ -3,13 +3,14 @@
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from tiersplit_core.errors import OperationError
 from tiersplit_stage.link import Link
+from tiersplit_stage.scraping import serve_scrapes
 from tiersplit_wire.connection import hosts_for
 
 if TYPE_CHECKING:
@@ -143,9 +144,7 @@ class StageMetrics:
         host, _, port = address.rpartition(":")
         for candidate in hosts_for(host):
             try:
-                server, _ = start_http_server(int(port), candidate.strip("[]"), self.registry)
+                return f"{candidate}:{serve_scrapes(candidate.strip('[]'), int(port), self.registry)}"
             except OSError as error:
                 reason = error.strerror
-            else:
-                return f"{candidate}:{server.server_port}"
         raise OperationError(f"{address} cannot be opened: {reason}")

@@ -109,12 +109,12 @@ def test_the_metrics_that_the_documents_name_are_there() -> None:
 
 
 def test_where_a_node_has_no_ipv6_every_address_means_ipv4(monkeypatch) -> None:
-    def without_ipv6(port, host, registry, start=stage_metrics.start_http_server):
+    def without_ipv6(host, port, registry, serve=stage_metrics.serve_scrapes):
         if ":" in host:
             raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
-        return start(port, host, registry)
+        return serve(host, port, registry)
 
-    monkeypatch.setattr(stage_metrics, "start_http_server", without_ipv6)
+    monkeypatch.setattr(stage_metrics, "serve_scrapes", without_ipv6)
     assert StageMetrics().serve("[::]:0").startswith("0.0.0.0:")
 
 

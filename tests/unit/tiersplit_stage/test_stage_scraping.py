@@ -1,0 +1,66 @@
+"""Where Prometheus scrapes: connections that only hold on cost little, and no scrape."""
+
+import socket
+import threading
+import urllib.request
+from contextlib import ExitStack
+
+import pytest
+
+from tiersplit_core.errors import OperationError
+from tiersplit_stage import scraping
+from tiersplit_stage.metrics import StageMetrics
+
+CROWD = 5 * scraping.MAX_CONNECTIONS
+
+
+@pytest.fixture
+def address():
+    host, _, port = StageMetrics().serve("127.0.0.1:0").rpartition(":")
+    return host, int(port)
+
+
+def connected(stack, address):
+    found = stack.enter_context(socket.create_connection(address, timeout=10))
+    found.sendall(b"GET /metrics HTTP/1.1\r\n")
+    return found
+
+
+def scrape(address):
+    with urllib.request.urlopen("http://{}:{}/metrics".format(*address), timeout=10) as answer:
+        return answer.read().decode()
+
+
+def test_a_crowd_that_never_ends_its_requests_holds_few_threads_and_no_scrape_up(address):
+    before = threading.active_count()
+    with ExitStack() as stack:
+        crowd = [connected(stack, address) for _ in range(CROWD)]
+        for ended in crowd[: -scraping.MAX_CONNECTIONS]:
+            assert ended.recv(1) == b""
+        assert "tiersplit_rerun_total" in scrape(address)
+        assert threading.active_count() <= before + scraping.MAX_CONNECTIONS + 1
+
+
+def test_a_connection_that_says_nothing_is_ended(address, monkeypatch):
+    monkeypatch.setattr(scraping._Handler, "timeout", 0.05)
+    with ExitStack() as stack:
+        assert connected(stack, address).recv(1) == b""
+
+
+def test_scrapes_that_come_at_once_are_all_answered(address):
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(scrape(address))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert ["tiersplit_rerun_total" in answer for answer in answers] == [True] * 4
+
+
+def test_an_ipv6_address_is_served_where_there_is_one():
+    try:
+        address = StageMetrics().serve("[::1]:0")
+    except OperationError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    assert address.startswith("[::1]:")
+    assert "tiersplit_rerun_total" in scrape(address.rsplit(":", 1))
