@@ -1,6 +1,8 @@
 """The route that stages are told: the model, all segments, all plans, and where each tier is reached."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from math import fsum
 
 import numpy as np
 
@@ -54,6 +56,7 @@ def make_route(
     route.golden_blobs.extend(entry.digest for entry in bundle.layers if entry.media_type == media.GOLDEN)
     route.fallback = catalogue.fallback or ""
     route.profiles.extend(_profiles(catalogue))
+    route.receipts.extend(_receipts(catalogue))
     return route
 
 
@@ -65,6 +68,17 @@ def _plan(catalogue: Catalogue, entry: SurfaceEntry, crossings: Iterable[pb.Cros
         for batch, terms in sorted(entry.terms.items())
     ]
     return pb.RoutePlan(digest=digest, segments=placed, crossings=crossings, costs=costs)
+
+
+def _receipts(catalogue: Catalogue) -> list[pb.ReceiptCost]:
+    """Per link; each profile has what a receipt costs between two stages on its tier, half of it at either end."""
+    found = []
+    for source, target in pairwise(catalogue.tiers):
+        ends = [catalogue.profiles[tier].serving for tier in (source, target) if tier in catalogue.profiles]
+        known = [end.receipt for end in ends if end is not None]
+        fixed_s, s_per_byte = (fsum(parts) / 2 for parts in ([r.fixed_s for r in known], [r.s_per_byte for r in known]))
+        found.append(pb.ReceiptCost(source=source, target=target, fixed_s=fixed_s, s_per_byte=s_per_byte))
+    return found
 
 
 def _profiles(catalogue: Catalogue) -> list[pb.SegmentProfile]:

@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
+import math
 import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tiersplit_core.adaptation.estimator import LinkEstimate, LinkEstimator, LoadEstimate
 from tiersplit_core.adaptation.observation import LinkSample, SegmentSample
 from tiersplit_core.profile.batches import interpolate
+from tiersplit_core.profile.serving import Overhead
 from tiersplit_stage.meter import BULK_BYTES, FIRST_GUESS_BPS, Observed, first_estimator
 from tiersplit_stage.pipeline import Pipeline
 from tiersplit_wire.v1 import route_pb2 as pb
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from tiersplit_stage.link import Link
 
 LOOK_S = 0.25
+_LINK_SHARE = 0.05
+"""Of a transmission's seconds, at least; its ends were quicker than profiled where less would be left for the link."""
 FRESH_S = 10.0
 _KEPT_TRANSMISSIONS, _KEPT_RUNS = 512, 256
 _KEPT_KINDS = 256
@@ -107,6 +111,7 @@ class Estimates:
         self._link: Link | None = None
         self._record = LinkRecord(None)
         self._views: Mapping[tuple[str, str], pb.LinkView] = {}
+        self._receipts: Mapping[tuple[str, str], Overhead] = {}
         self._profiled: dict[str, dict[int, float]] = {}
         self._transmissions: deque[pb.LinkObservation] = deque(maxlen=_KEPT_TRANSMISSIONS)
         self._runs: Runs = {}
@@ -115,6 +120,7 @@ class Estimates:
     def follow(self, route: pb.Route) -> None:
         """A route came: what it says about links until they are seen, and the seconds that segments should take."""
         self._views = {(view.source, view.target): view for view in route.guidance.links}
+        self._receipts = {(cost.source, cost.target): _overhead(cost) for cost in route.receipts}
         self._profiled = {}
         for known in route.profiles:
             if known.tier == self._pipeline.tier and known.seconds > 0:
@@ -146,7 +152,8 @@ class Estimates:
             self._record = LinkRecord(self._views.get((link.source, link.target)) if link is not None else None)
         if link is None:
             return
-        for seen in link.take_observations():
+        cost = self._receipts.get((link.source, link.target), Overhead())
+        for seen in (without_receipt(observed, cost) for observed in link.take_observations()):
             self._transmissions.append(_told(link, seen))
             self._record.observe(seen, now)
         estimate = self._record.estimate
@@ -191,6 +198,26 @@ class Estimates:
         taken, self._runs = self._runs, {}
         for (segment, batch), runs in taken.items():
             yield pb.SegmentObservation(segment=segment, batch=batch, runs=len(runs), seconds=statistics.median(runs))
+
+
+def without_receipt(seen: Observed, cost: Overhead) -> Observed:
+    """A transmission with the seconds of the link alone: what its ends spend on it is profiled and costed as serving.
+
+    The time between two receipts of a busy link contains what is spent on bytes alone.
+
+    Args:
+        seen: as its sender saw it.
+        cost: what the ends spend until the sender has the receipt.
+    """
+    if seen.lost:
+        return seen
+    spent_s = cost.seconds(seen.size_bytes) if seen.idle_before else cost.s_per_byte * seen.size_bytes
+    return replace(seen, seconds=max(seen.seconds - spent_s, _LINK_SHARE * seen.seconds))
+
+
+def _overhead(cost: pb.ReceiptCost) -> Overhead:
+    sound = all(math.isfinite(part) and part >= 0 for part in (cost.fixed_s, cost.s_per_byte))
+    return Overhead(cost.fixed_s, cost.s_per_byte) if sound else Overhead()
 
 
 def _told(link: "Link", seen: Observed) -> pb.LinkObservation:

@@ -7,6 +7,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from math import fsum
 from pathlib import Path
@@ -25,6 +26,7 @@ from tiersplit_core.units import format_bytes
 from tiersplit_stage.measure.machine import describe_machine
 from tiersplit_stage.measure.room import room_bytes
 from tiersplit_stage.measure.segments import measure_segments, running_order
+from tiersplit_stage.measure.serving import measure_serving
 from tiersplit_stage.measure.settings import Settings
 from tiersplit_stage.measure.whole import measure_layers
 from tiersplit_stage.processors import usable_processors
@@ -100,7 +102,8 @@ def _profile(registry: Registry, directory: Path, settings: Settings, segments: 
 def _layers(registry: Registry, known: Bundle, settings: Settings) -> TierProfile:
     wanted = {entry.digest for entry in known.layers if entry.media_type in _WHOLE}
     _check_memory(registry.pull_bundle(known.root, {known.graph_digest}), settings)
-    return measure_layers(registry.pull_bundle(known.root, wanted), settings, _say)
+    profile = measure_layers(registry.pull_bundle(known.root, wanted), settings, _say)
+    return replace(profile, serving=measure_serving(settings, known.graph.input_bytes, _say))
 
 
 def _check_memory(bundle: Bundle, settings: Settings) -> None:

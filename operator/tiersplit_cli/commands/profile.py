@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,12 +115,20 @@ def _measured(
     from tiersplit_core.profile.refine import merge_segments  # noqa: PLC0415
     from tiersplit_stage.measure.segments import measure_segments  # noqa: PLC0415
 
-    steps = len(settings.batches) * ((base is None) + with_segments)
+    steps = len(settings.batches) * ((base is None) + with_segments) + (base is None)
     with _steps(f"profiling {settings.tier}", steps) as step:
-        found = _layers(bundle, settings, step) if base is None else _load(base, bundle, settings)
+        found = _tier(bundle, settings, step) if base is None else _load(base, bundle, settings)
         if with_segments:
             found = merge_segments(found, measure_segments(bundle, settings, step, ids))
     return found
+
+
+def _tier(bundle: "Bundle", settings: "Settings", step: Callable[[str], None]) -> "TierProfile":
+    """Layers, and what requests cost besides."""
+    from tiersplit_stage.measure.serving import measure_serving  # noqa: PLC0415
+
+    found = _layers(bundle, settings, step)
+    return replace(found, serving=measure_serving(settings, bundle.graph.input_bytes, step))
 
 
 def _layers(bundle: "Bundle", settings: "Settings", step: Callable[[str], None]) -> "TierProfile":
@@ -177,7 +186,11 @@ def _table(found: "TierProfile") -> "Table":
     table.add_row(
         "whole model", *(f"{format_seconds(b.whole.median_s)} ± {format_seconds(b.whole.spread_s / 2)}" for b in seen)
     )
-    table.add_row("memory", *(format_bytes(b.memory_bytes) for b in seen), end_section=True)
+    table.add_row("memory", *(format_bytes(b.memory_bytes) for b in seen), end_section=found.serving is None)
+    if found.serving is not None:
+        for name in ("request", "send", "receive"):
+            fixed_s = getattr(found.serving, name).fixed_s
+            table.add_row(f"serving: {name}", format_seconds(fixed_s), end_section=name == "receive")
     for name in dict.fromkeys(name for b in seen for name in b.segments):
         table.add_row(name, *(format_seconds(b.segments[name].median_s) if name in b.segments else "" for b in seen))
     slowest = sorted(seen[0].layers, key=lambda name: -seen[0].layers[name].median_s)[:_SLOWEST_ROWS]

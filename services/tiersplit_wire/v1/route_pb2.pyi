@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Route(_message.Message):
-    __slots__ = ("deployment", "epoch", "model", "segments", "plans", "selected", "tiers", "golden_blobs", "fallback", "probe_budget_bps", "bundle", "profiles", "guidance")
+    __slots__ = ("deployment", "epoch", "model", "segments", "plans", "selected", "tiers", "golden_blobs", "fallback", "probe_budget_bps", "bundle", "profiles", "guidance", "receipts")
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +22,7 @@ class Route(_message.Message):
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     PROFILES_FIELD_NUMBER: _ClassVar[int]
     GUIDANCE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     deployment: str
     epoch: int
     model: Model
@@ -35,7 +36,8 @@ class Route(_message.Message):
     bundle: str
     profiles: _containers.RepeatedCompositeFieldContainer[SegmentProfile]
     guidance: Guidance
-    def __init__(self, deployment: _Optional[str] = ..., epoch: _Optional[int] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., plans: _Optional[_Iterable[_Union[RoutePlan, _Mapping]]] = ..., selected: _Optional[str] = ..., tiers: _Optional[_Iterable[_Union[TierEndpoints, _Mapping]]] = ..., golden_blobs: _Optional[_Iterable[str]] = ..., fallback: _Optional[str] = ..., probe_budget_bps: _Optional[int] = ..., bundle: _Optional[str] = ..., profiles: _Optional[_Iterable[_Union[SegmentProfile, _Mapping]]] = ..., guidance: _Optional[_Union[Guidance, _Mapping]] = ...) -> None: ...
+    receipts: _containers.RepeatedCompositeFieldContainer[ReceiptCost]
+    def __init__(self, deployment: _Optional[str] = ..., epoch: _Optional[int] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., plans: _Optional[_Iterable[_Union[RoutePlan, _Mapping]]] = ..., selected: _Optional[str] = ..., tiers: _Optional[_Iterable[_Union[TierEndpoints, _Mapping]]] = ..., golden_blobs: _Optional[_Iterable[str]] = ..., fallback: _Optional[str] = ..., probe_budget_bps: _Optional[int] = ..., bundle: _Optional[str] = ..., profiles: _Optional[_Iterable[_Union[SegmentProfile, _Mapping]]] = ..., guidance: _Optional[_Union[Guidance, _Mapping]] = ..., receipts: _Optional[_Iterable[_Union[ReceiptCost, _Mapping]]] = ...) -> None: ...
 
 class Model(_message.Message):
     __slots__ = ("name", "version", "inputs", "outputs", "max_batch")
@@ -118,6 +120,18 @@ class SegmentProfile(_message.Message):
     batch: int
     seconds: float
     def __init__(self, segment: _Optional[str] = ..., tier: _Optional[str] = ..., batch: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class ReceiptCost(_message.Message):
+    __slots__ = ("source", "target", "fixed_s", "s_per_byte")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    FIXED_S_FIELD_NUMBER: _ClassVar[int]
+    S_PER_BYTE_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    fixed_s: float
+    s_per_byte: float
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., fixed_s: _Optional[float] = ..., s_per_byte: _Optional[float] = ...) -> None: ...
 
 class Guidance(_message.Message):
     __slots__ = ("mode", "min_gain", "cooldown_s", "throughput", "allowed", "links", "loads")

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tiersplit_stage.estimates import Estimates
+from tiersplit_core.profile.serving import Overhead
+from tiersplit_stage.estimates import Estimates, without_receipt
 from tiersplit_stage.meter import Observed
 from tiersplit_wire.v1 import route_pb2 as pb
 
@@ -115,3 +116,38 @@ def test_reports_get_each_observation_once_however_often_it_was_looked_at():
     assert [(seen.source, seen.target, seen.bytes) for seen in sent] == [("mdc", "cloud", 64), ("mdc", "cloud", 20_000)]
     assert [(seen.segment, seen.runs, seen.seconds) for seen in ran] == [("s", 3, pytest.approx(0.2))]
     assert not [*scene.estimates.take_transmissions(), *scene.estimates.take_runs()]
+
+
+def test_what_the_ends_of_a_link_spend_on_a_transmission_is_not_taken_for_the_link():
+    route = pb.Route()
+    route.receipts.add(source="mdc", target="cloud", fixed_s=0.03, s_per_byte=2e-6)
+    scene = Scene(route)
+    sizes = [64, 20_000] * 20
+    scene.pipeline.link.seen += [Observed(n, 2 * 0.02 + 8 * n / 1e6 + 0.03 + 2e-6 * n, idle_before=True) for n in sizes]
+    scene.estimates.gather()
+    assert scene.estimates.onward.estimate.bandwidth_bps == pytest.approx(1e6, rel=0.05)
+    assert scene.estimates.onward.estimate.latency_s == pytest.approx(0.02, rel=0.05)
+    told = scene.estimates.take_transmissions()
+    assert [seen.seconds for seen in told[:2]] == pytest.approx([0.04 + 8 * n / 1e6 for n in sizes[:2]])
+
+
+@pytest.mark.parametrize(
+    ("seen", "seconds"),
+    [
+        (Observed(1000, 0.5, idle_before=False), 0.499),
+        (Observed(1000, 0.5, idle_before=True), 0.399),
+        (Observed(1000, 0.1, idle_before=True), 0.005),
+        (Observed(1000, 0.5, idle_before=True, lost=True), 0.5),
+    ],
+    ids=["behind another only bytes count", "alone all counts", "something is left for the link", "lost as it was"],
+)
+def test_of_each_transmission_its_own_part_is_taken_out(seen, seconds):
+    assert without_receipt(seen, Overhead(0.1, 1e-6)).seconds == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf")])
+def test_a_cost_that_makes_no_sense_changes_nothing(wrong):
+    route = pb.Route()
+    route.receipts.add(source="mdc", target="cloud", fixed_s=wrong)
+    scene = Scene(route)
+    assert scene.sends(64, 20_000, 64, 20_000).estimate.latency_s == pytest.approx(0.02, rel=0.1)
