@@ -79,7 +79,7 @@ class ProblemArrays:
         return any(layer.variants for layer in self.problem.layers)
 
     def held_bytes(self, tier: int, tiers: Ints) -> Ints:
-        """Bytes per value on `tier` for a tier per layer, shape (L + 1,): what comes from elsewhere is at full width."""
+        """Bytes per value on `tier`, shape (L + 1,), for a tier per layer: what comes from elsewhere has full width."""
         source = np.concatenate(([0], tiers))
         held = np.where(source == tier, self.own_bytes, self.value_bytes)
         if self.counts_as_paper:

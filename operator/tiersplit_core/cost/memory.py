@@ -12,8 +12,14 @@ def stage_memory_bytes(arrays: ProblemArrays, tiers: Ints, tier: int) -> int:
         tiers: tier per layer, shape (L,).
         tier: the stage's tier.
     """
-    live = live_bytes(tier, tiers, arrays.value_bytes, arrays.read_value, arrays.read_layer)
+    live = stage_live_bytes(arrays, tiers, tier)
     return int(arrays.weight_bytes[tiers == tier].sum()) + int(live.max()) if len(live) else 0
+
+
+def stage_live_bytes(arrays: ProblemArrays, tiers: Ints, tier: int) -> Ints:
+    """Bytes that the stage on `tier` holds besides its weights, per layer; empty where it has none."""
+    held = arrays.held_bytes(tier, tiers)
+    return live_bytes(tier, tiers, held, arrays.read_value, arrays.read_layer, after=arrays.counts_as_paper)
 
 
 def exceeded_tiers(arrays: ProblemArrays, tiers: Ints) -> tuple[int, ...]:

@@ -53,7 +53,7 @@ class ProblemLayer:
         output_bytes: bytes that it hands on at the problem's batch size.
         weight_bytes: bytes of its weights.
         seconds: seconds at the problem's batch size, per tier name.
-        elements: numbers that it hands on at the problem's batch size; None where nothing is sent or held at other bits.
+        elements: numbers that it hands on at the problem's batch size; None where no bit width needs them.
         variants: what it may run as instead.
     """
 

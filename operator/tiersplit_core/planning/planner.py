@@ -1,8 +1,8 @@
 """The planner: chooses a solver, asks it, and says what its answer is worth."""
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
 
 from tiersplit_core.cost.arrays import ProblemArrays, arrays_of
 from tiersplit_core.cost.problem import Problem
@@ -15,13 +15,14 @@ DEFAULT_TIME_LIMIT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class SolverInfo:
-    """One solver or baseline: its name, kind, source, and what its answers are worth."""
+    """One solver or baseline: its name, kind, source, what its answers are worth, and the function that solves."""
 
     name: str
     kind: str
     module: str
     paper: str
     guarantee: str
+    function: str = "solve"
 
 
 SOLVERS = (
@@ -60,6 +61,20 @@ SOLVERS = (
         "enumeration, the reference",
         "optimal on small graphs; refuses others",
     ),
+    SolverInfo(
+        "autosplit",
+        "solver",
+        "autosplit.joint",
+        "AUTO-SPLIT §4, Algorithm 1; Shoham and Gersho 1988",
+        "split and bit widths together; never worse than first or last tier alone; gap reported for two tiers",
+    ),
+    SolverInfo(
+        "autosplit-exact",
+        "solver",
+        "autosplit.exact",
+        "AUTO-SPLIT §3.2, problem (5); HiGHS: Huangfu and Hall 2018",
+        "optimal split and bit widths for latency over two tiers, else feasible with its gap",
+    ),
     SolverInfo("edge-only", "baseline", "baselines.edge_only", "LMOS §5.4.2", "everything on the first tier"),
     SolverInfo(
         "cloud-only",
@@ -89,6 +104,54 @@ SOLVERS = (
         "Zhang et al., Towards Real-time Cooperative Deep Inference over the Cloud and Edge End Devices, IMWUT 2020; "
         "AUTO-SPLIT §2.2",
         "minimum cut between first and last tier; give it the optimised graph",
+    ),
+    SolverInfo(
+        "qdmp-e",
+        "baseline",
+        "baselines.qdmp_e",
+        "AUTO-SPLIT §5.3 (QDMP_E)",
+        "QDMP's split with only its edge part stored on the edge",
+    ),
+    SolverInfo(
+        "qdmp-e-u4",
+        "baseline",
+        "baselines.qdmp_e",
+        "AUTO-SPLIT §5.4 (QDMP_E+U4)",
+        "QDMP's split, its edge part in 4 bits",
+        "solve_u4",
+    ),
+    SolverInfo(
+        "qdmp-mixed",
+        "baseline",
+        "baselines.qdmp_mixed",
+        "AUTO-SPLIT §5.4 (QDMP + mixed precision)",
+        "QDMP's split, then bit widths for its edge part within memory and max_distortion",
+    ),
+    *(
+        SolverInfo(
+            f"u{bits}",
+            "baseline",
+            "baselines.uniform",
+            f"AUTO-SPLIT §5.2 (U{bits})",
+            f"everything on the first tier in {bits} bits",
+            f"u{bits}",
+        )
+        for bits in (2, 4, 6, 8)
+    ),
+    SolverInfo(
+        "tq8",
+        "baseline",
+        "baselines.uniform",
+        "AUTO-SPLIT §5.5, table 3 (TQ 8 bit)",
+        "everything on the first tier in 8 bits, as TensorFlow Lite quantises",
+        "tq8",
+    ),
+    SolverInfo(
+        "cloud16",
+        "baseline",
+        "baselines.cloud16",
+        "AUTO-SPLIT §5.3 (CLOUD16)",
+        "everything on the last tier at 16 bits",
     ),
     SolverInfo(
         "random-split",
@@ -122,18 +185,19 @@ def solve(
 
 def solve_arrays(arrays: ProblemArrays, solver: str, options: SolverOptions) -> Solution:
     """As `solve`, for a problem that is in arrays already."""
-    answer: Solution = solver_module(solver).solve(arrays, options)
-    return answer
+    return solver_named(solver)(arrays, options)
 
 
-def solver_module(name: str) -> ModuleType:
-    """The module of a solver or baseline, imported when first asked for.
+def solver_named(name: str) -> Callable[[ProblemArrays, SolverOptions], Solution]:
+    """The function of a solver or baseline; its module is imported when first asked for.
 
     Raises:
         ProblemError: there is none of that name.
     """
     for info in SOLVERS:
         if info.name == name:
-            return importlib.import_module(f"{__package__}.{info.module}")
+            module = importlib.import_module(f"{__package__}.{info.module}")
+            found: Callable[[ProblemArrays, SolverOptions], Solution] = getattr(module, info.function)
+            return found
     known = ", ".join(info.name for info in SOLVERS)
     raise ProblemError(f"no solver is called {name!r}; there are {known}", "--solver")

@@ -11,7 +11,17 @@ from dataclasses import fields as fields_of
 from itertools import pairwise
 from typing import Any
 
-from tiersplit_core.cost.problem import INPUT, Link, MemoryModel, Objective, Problem, ProblemLayer, Serving, Tier, Variant
+from tiersplit_core.cost.problem import (
+    INPUT,
+    Link,
+    MemoryModel,
+    Objective,
+    Problem,
+    ProblemLayer,
+    Serving,
+    Tier,
+    Variant,
+)
 from tiersplit_core.errors import ProblemError
 from tiersplit_core.planning.json_fields import (
     MAX_BYTES,
@@ -37,7 +47,8 @@ _LATER_PROBLEM = {
     "exits": "leave it out; every request runs all layers",
 }
 _ONLY = {"resident": "plan", "placement_order": "forward"}
-_OPTIONAL = ("objective", "raw_input_tier", "result_tier", "batch", "transmission_bits", "memory_model", "max_distortion")
+_QUANTISATION = ("transmission_bits", "memory_model", "max_distortion")
+_OPTIONAL = ("objective", "raw_input_tier", "result_tier", "batch", *_QUANTISATION)
 
 
 def problem_from_text(text: str) -> Problem:

@@ -1,0 +1,30 @@
+"""Why no split and no widths will do, with what is missing."""
+
+from collections.abc import Sequence
+
+from tiersplit_core.planning.autosplit.solutions import WidthSearch
+from tiersplit_core.planning.autosplit.splits import Split, least_memory
+from tiersplit_core.planning.feasibility import failing_constraint
+from tiersplit_core.units import format_bytes
+
+
+def missing_words(search: WidthSearch, splits: Sequence[Split]) -> str:
+    """The constraint that fails: later tiers, the first tier's memory with its shortfall in bytes, or E."""
+    if not splits:
+        return failing_constraint(search.arrays)
+    needed = min(least_memory(search.widths, split) for split in splits)
+    if needed > search.budget:
+        return _shortfall(search, needed)
+    return (
+        f"max_distortion: no widths found that fit {search.arrays.problem.tiers[0].name} add "
+        f"{search.arrays.problem.max_distortion:.6g} or less"
+    )
+
+
+def _shortfall(search: WidthSearch, needed: int) -> str:
+    tier, missing = search.arrays.problem.tiers[0], needed - search.budget
+    why = " with the input kept there" if search.arrays.problem.raw_input_tier is not None else ""
+    return (
+        f"tiers[0].memory_bytes: {tier.name} has {tier.memory_bytes} bytes; at the fewest bits{why}, the smallest head "
+        f"needs {needed} bytes: {missing} bytes ({format_bytes(missing)}) are missing"
+    )

@@ -1,0 +1,112 @@
+"""The joint search for a split and the first tier's bit widths: AUTO-SPLIT as a solver.
+
+Paper: Banitalebi-Dehkordi, Vedula, Pei, Xia, Wang, Zhang, "Auto-Split: A General Framework of Collaborative Edge-Cloud
+AI", KDD 2021, §4. It gives one of two tiers bit widths; here later tiers follow as `continuations` says.
+Complexity: O(H · |B|² · L · working set) for H heads.
+Guarantee: never slower than the last tier alone or the first tier alone at any widths that it tries, where they are
+allowed (remark 5). For latency over two tiers, with all heads looked at, the gap to the optimum of (5) is reported.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tiersplit_core.cost.arrays import Bools, ProblemArrays
+from tiersplit_core.cost.widths import at_widths, width_arrays
+from tiersplit_core.planning.answer import infeasible
+from tiersplit_core.planning.autosplit.bounds import latency_bounds
+from tiersplit_core.planning.autosplit.choice import within_distortion
+from tiersplit_core.planning.autosplit.continuations import later_widths, splits_behind
+from tiersplit_core.planning.autosplit.infeasible import missing_words
+from tiersplit_core.planning.autosplit.potential_splits import (
+    all_heads,
+    cut_heads,
+    heads_in_order,
+    sends_no_more_than_input,
+)
+from tiersplit_core.planning.autosplit.quantised_answer import candidate_solution
+from tiersplit_core.planning.autosplit.solutions import (
+    Candidate,
+    WidthSearch,
+    potential_solutions,
+    whole_network_widths,
+    width_search,
+)
+from tiersplit_core.planning.autosplit.splits import Split, least_memory
+from tiersplit_core.planning.cut_model import CutModel
+from tiersplit_core.planning.options import SolverOptions
+from tiersplit_core.planning.solution import Solution
+from tiersplit_core.planning.two_tiers import first_and_last
+
+NAME = "autosplit"
+
+
+@dataclass(frozen=True)
+class JointSearch:
+    """Everything that is looked at for one problem.
+
+    Attributes:
+        search: problems (8) and (9).
+        splits: every head that keeps what must be on the first tier, with what later tiers do.
+        potential: which of them satisfy (6), shape (S,).
+        provable: whether the splits are all there are, so that a bound over them is one of the problem.
+    """
+
+    search: WidthSearch
+    splits: tuple[Split, ...]
+    potential: Bools
+    provable: bool
+
+    @cached_property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The list S of Algorithm 1."""
+        kept = [split for split, potential in zip(self.splits, self.potential, strict=True) if potential]
+        return tuple(potential_solutions(self.search, kept))
+
+    @cached_property
+    def lower_s(self) -> tuple[float, ...]:
+        """Seconds that no widths of each split can beat."""
+        bounds = latency_bounds(self.search.arrays, self.search.widths)
+        return tuple(bounds.of(split) for split in self.splits)
+
+    def best(self) -> Candidate | None:
+        """The fastest element of S that satisfies equation (4); None where none does."""
+        return next(iter(within_distortion(self.candidates, self.search.arrays.problem.max_distortion)), None)
+
+
+def joint_search(arrays: ProblemArrays, options: SolverOptions) -> JointSearch:
+    """The splits of a problem and the search over their widths."""
+    widths = width_arrays(arrays)
+    search = width_search(arrays, widths)
+    every = all_heads(arrays)
+    heads = _fewer_heads(search) if every is None else every
+    splits, of_head = [], []
+    for i, head in enumerate(heads):
+        behind = list(splits_behind(arrays, widths, head, options))
+        splits += behind
+        of_head += [i] * len(behind)
+    small = np.array([least_memory(widths, split) <= search.budget for split in splits], dtype=bool)
+    potential = sends_no_more_than_input(arrays, widths, heads)[np.array(of_head, dtype=np.int64)] & small
+    two_tiers = arrays.tiers == 2 and len(later_widths(arrays, widths)) == 1
+    provable = every is not None and two_tiers and not arrays.throughput
+    return JointSearch(search, tuple(splits), potential, provable)
+
+
+def _fewer_heads(search: WidthSearch) -> Bools:
+    """The heads along the execution order and those of minimum cuts at uniform and at searched widths."""
+    arrays, widths = search.arrays, search.widths
+    bits = np.unique(widths.activation_bits[widths.activation_bits > 0]).tolist()
+    networks = (first_and_last(at_widths(arrays, widths, choice)) for choice in whole_network_widths(search))
+    searched = [CutModel(network).solve(network).tiers == 0 for network in networks]
+    return np.unique(np.concatenate((heads_in_order(arrays), cut_heads(arrays, widths, bits), searched)), axis=0)
+
+
+def solve(arrays: ProblemArrays, options: SolverOptions) -> Solution:
+    """The fastest potential solution within the first tier's memory and the problem's `max_distortion`."""
+    found = joint_search(arrays, options)
+    best = found.best()
+    if best is None:
+        return infeasible(NAME, missing_words(found.search, found.splits))
+    lower_s = min(*found.lower_s, best.objective_s) if found.provable else None
+    return candidate_solution(found.search, best, NAME, lower_s)

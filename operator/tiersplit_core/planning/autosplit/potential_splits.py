@@ -1,0 +1,81 @@
+"""Which layers the first tier may run: the transmission DAG and the potential splits of AUTO-SPLIT §4.1.
+
+    P = { n | T_n <= T_0,  b_min (Σ_{i<=n} s_i^w + max_{i<=n} s_i^a) <= M }        (6)
+
+The paper sorts the network topologically and splits behind each layer. A head here is any set of layers that contains
+what its members read: those of the paper, and where a network has branches those that divide them, as long as they are
+no more than `MAX_HEADS`. Otherwise it is the paper's heads and those of minimum cuts.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from tiersplit_core.cost.arrays import Bools, Ints, ProblemArrays
+from tiersplit_core.cost.widths import WidthArrays, at_widths, uniform_choice
+from tiersplit_core.planning.cut_model import CutModel
+from tiersplit_core.planning.two_tiers import first_and_last
+
+MAX_HEADS = 512
+
+
+def all_heads(arrays: ProblemArrays, most: int = MAX_HEADS) -> Bools | None:
+    """Every legal head that keeps on the first tier what must be there, shape (H, L); None where there are more.
+
+    Complexity: O(H · reads).
+    """
+    found = np.zeros((1, 0), dtype=bool)
+    for layer in range(arrays.layers):
+        values = arrays.read_value[arrays.read_layer == layer]
+        able = found[found[:, values[values > 0] - 1].all(axis=1)]
+        joined = np.column_stack((able, np.ones(len(able), dtype=bool)))
+        left_out = np.column_stack((found, np.zeros(len(found), dtype=bool)))
+        found = joined if arrays.forced_first[layer] else np.concatenate((left_out, joined))
+        if len(found) > most:
+            return None
+    return found
+
+
+def heads_in_order(arrays: ProblemArrays) -> Bools:
+    """The heads along the execution order, the paper's topological order, shape (H, L)."""
+    earliest = int(np.flatnonzero(arrays.forced_first).max(initial=-1)) + 1
+    return np.arange(arrays.layers) < np.arange(earliest, arrays.layers + 1)[:, None]
+
+
+def cut_heads(arrays: ProblemArrays, widths: WidthArrays, bits: Iterable[int]) -> Bools:
+    """The head of the minimum cut of the network as it is and at each uniform width, b_min among them, shape (H, L)."""
+    choices = [np.zeros(arrays.layers, dtype=np.int64), *(uniform_choice(widths, width, width) for width in bits)]
+    networks = (first_and_last(at_widths(arrays, widths, choice)) for choice in choices)
+    return np.array([CutModel(network).solve(network).tiers == 0 for network in networks])
+
+
+def transmission_dag(arrays: ProblemArrays, heads: Bools) -> Bools:
+    """Which values cross behind each head: the edges of the transmission DAG, shape (H, L + 1)."""
+    inside = np.column_stack((np.ones(len(heads), dtype=bool), heads))
+    crossing = np.zeros_like(inside)
+    for value, layer in zip(arrays.read_value.tolist(), arrays.read_layer.tolist(), strict=True):
+        crossing[:, value] |= inside[:, value] & ~heads[:, layer]
+    return crossing
+
+
+def least_sent_bytes(arrays: ProblemArrays, widths: WidthArrays, heads: Bools) -> Ints:
+    """T_n: bytes behind each head with every activation at its fewest bits, b_min s^a, shape (H,)."""
+    usable = np.where(widths.on_first, widths.sent_bytes, np.iinfo(np.int64).max)
+    least = np.concatenate((arrays.sent_bytes[:1], usable.min(axis=1)))
+    return transmission_dag(arrays, heads) @ least
+
+
+def sends_no_more_than_input(arrays: ProblemArrays, widths: WidthArrays, heads: Bools) -> Bools:
+    """The first condition of (6), T_n <= T_0, shape (H,).
+
+    It spares a head only what sending the input alone would make better. The paper's cloud is faster in every layer;
+    where the first tier runs a head's layers faster, the head stays. So does every head where the input may not travel,
+    the result must come back, the last tier might not hold the network, or tiers between could be used.
+    """
+    problem = arrays.problem
+    bound_to_first = problem.raw_input_tier is not None or problem.result_tier is not None
+    if arrays.tiers > 2 or arrays.throughput or bound_to_first or arrays.limits[-1] is not None:
+        return np.ones(len(heads), dtype=bool)
+    fastest = np.where(widths.exists, widths.seconds[:, :, 0], np.inf).min(axis=1)
+    slower_first = heads @ fastest >= heads @ arrays.seconds[:, -1]
+    return np.asarray((least_sent_bytes(arrays, widths, heads) <= arrays.sent_bytes[0]) | ~slower_first)

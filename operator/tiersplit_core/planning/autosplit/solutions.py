@@ -1,0 +1,171 @@
+"""The list of potential solutions: Algorithm 1 of AUTO-SPLIT.
+
+For each split n, each weight budget M_k^wgt solves (8), each activation budget M_k^act solves (9), and the pairs that
+satisfy (5b) are kept. The algorithm as printed computes the budgets before its loop over n, where n has no value; here
+they belong to each split: M_k^wgt = Σ_{i<=n} s_i^w B[k] and M_k^act the working set of the split at B[k] throughout.
+
+Three additions make the list at least as good as simpler searches under the same budget: what an activation budget
+leaves of M is a weight budget, too; uniform widths are candidates of every split; and so are the widths that the whole
+network was given when it was quantised before it was split.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tiersplit_core.cost.arrays import Bools, Floats, Ints, ProblemArrays
+from tiersplit_core.cost.latency import objective_s
+from tiersplit_core.cost.widths import WidthArrays, at_widths
+from tiersplit_core.planning.autosplit.bit_widths import Axis, activation_axis, assign, held_sum, weight_axis
+from tiersplit_core.planning.autosplit.splits import Split, distortions, latencies, memories, split_of
+
+UNLIMITED = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One element (b^w, b^a, n) of the list S.
+
+    Attributes:
+        split: where the network is divided.
+        choice: the width of each layer as `cost.widths` numbers them, shape (L,).
+        objective_s: its seconds.
+        distortion: its summed quantisation error.
+        memory_bytes: what the first tier needs.
+    """
+
+    split: Split
+    choice: Ints
+    objective_s: float
+    distortion: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class WidthSearch:
+    """Problems (8) and (9) of one problem.
+
+    Attributes:
+        arrays: the problem.
+        widths: its layers at all widths.
+        weights: the axis of (8).
+        activations: the axis of (9).
+        table: the variant per layer, weight position and activation position, shape (L, K, K').
+    """
+
+    arrays: ProblemArrays
+    widths: WidthArrays
+    weights: Axis
+    activations: Axis
+    table: Ints
+
+    @property
+    def budget(self) -> int:
+        """M, the first tier's memory in bytes."""
+        limit = self.arrays.limits[0]
+        return UNLIMITED if limit is None else limit
+
+    def choices(self, weights: Ints, activations: Ints, members: Ints) -> Ints:
+        """Variants for positions on both axes, shape (C, n) each."""
+        return np.asarray(self.table[members, weights, activations])
+
+    def uniform(self, members: Ints) -> Ints:
+        """Every pair of uniform bit widths, shape (K · K', n)."""
+        _, by_weight, by_activation = self.table.shape
+        return self.table[members].reshape(len(members), by_weight * by_activation).T
+
+    def mixed(self, split: Split) -> Ints:
+        """Algorithm 1's inner loops for one split, feasible or not: widths for each pair of budgets, shape (C, n)."""
+        members, steps = split.members, len(split.fixed)
+        if not steps:
+            return np.zeros((1, 0), dtype=np.int64)
+        act_sizes = self.activations.sizes[members]
+        act_budgets = np.array(
+            [(split.fixed + held_sum(sizes, split.first, split.last, steps)).max() for sizes in act_sizes.T]
+        )
+        own_budgets = self.weights.sizes[members].sum(axis=0)
+        wgt_budgets = np.concatenate((own_budgets, np.maximum(self.budget - act_budgets, 0)))
+        always, nothing = np.zeros(len(members), dtype=np.int64), np.zeros(1, dtype=np.int64)
+        by_weight = assign(self.weights, members, always, always, nothing, wgt_budgets)
+        by_activation = assign(self.activations, members, split.first, split.last, split.fixed, act_budgets)
+        pairs = np.argwhere(wgt_budgets[:, None] + act_budgets <= self.budget)
+        if not len(pairs):
+            pairs = np.zeros((1, 2), dtype=np.int64)
+        return self.choices(by_weight[pairs[:, 0]], by_activation[pairs[:, 1]], members)
+
+
+def width_search(arrays: ProblemArrays, widths: WidthArrays) -> WidthSearch:
+    """The search over widths of a problem."""
+    weights, activations = weight_axis(widths), activation_axis(widths)
+    return WidthSearch(arrays, widths, weights, activations, _table(widths, weights, activations))
+
+
+def _table(widths: WidthArrays, weights: Axis, activations: Axis) -> Ints:
+    """Per layer and pair of positions the variant of least distortion that is no larger, else that of least bytes."""
+    table = np.zeros((*weights.sizes.shape, activations.sizes.shape[1]), dtype=np.int64)
+    size = np.where(widths.on_first, widths.weight_bytes + widths.own_bytes, np.iinfo(np.int64).max)
+    for k in range(weights.sizes.shape[1]):
+        light = widths.on_first & (widths.weight_bytes <= weights.sizes[:, k, None])
+        for j in range(activations.sizes.shape[1]):
+            fits = light & (widths.own_bytes <= activations.sizes[:, j, None])
+            table[:, k, j] = np.where(fits.any(axis=1), _least(widths, fits), size.argmin(axis=1))
+    return table
+
+
+def _least(widths: WidthArrays, allowed: Bools) -> Ints:
+    """The allowed variant of least distortion per layer, the fastest of several, shape (L,)."""
+    distortion = np.where(allowed, widths.distortion, np.inf)
+    ties = allowed & (distortion <= distortion.min(axis=1, keepdims=True))
+    return np.where(ties, widths.seconds[:, :, 0], np.inf).argmin(axis=1)
+
+
+def potential_solutions(search: WidthSearch, splits: Iterable[Split]) -> Iterator[Candidate]:
+    """S: per split the candidates within the first tier's memory (5b) that no other one of the split beats."""
+    whole = np.arange(search.arrays.layers)
+    as_one = whole_network_widths(search)
+    for split in splits:
+        restricted = as_one[:, np.isin(whole, split.members)]
+        choices = np.concatenate((search.mixed(split), search.uniform(split.members), restricted))
+        yield from _best_of(search, split, np.unique(choices, axis=0))
+
+
+def whole_network_widths(search: WidthSearch) -> Ints:
+    """Widths of the whole network on the first tier, as if it were quantised before it is split, shape (C, L)."""
+    everywhere = split_of(search.arrays, search.widths, np.zeros(search.arrays.layers, dtype=np.int64))
+    return search.mixed(everywhere)
+
+
+def _best_of(search: WidthSearch, split: Split, choices: Ints) -> Iterator[Candidate]:
+    """The feasible choices of a split, shape (C, n), that are not both slower and worse than another one."""
+    widths = search.widths
+    memory = memories(widths, split, choices)
+    choices, memory = choices[memory <= search.budget], memory[memory <= search.budget]
+    distortion = distortions(widths, split, choices)
+    seconds = objectives(search, split, choices)
+    least = np.inf
+    for i in np.lexsort((memory, distortion, seconds)).tolist():
+        if distortion[i] < least:
+            least = distortion[i]
+            yield candidate(search, split, choices[i], float(seconds[i]))
+
+
+def objectives(search: WidthSearch, split: Split, choices: Ints) -> Floats:
+    """Seconds of the problem's objective per choice (C, n), shape (C,)."""
+    if not search.arrays.throughput:
+        return latencies(search.widths, split, choices)
+    full = (_full(split, choice) for choice in choices)
+    return np.array([objective_s(at_widths(search.arrays, search.widths, choice), split.tiers) for choice in full])
+
+
+def candidate(search: WidthSearch, split: Split, choice: Ints, seconds: float) -> Candidate:
+    """The candidate of a split with a choice for its members, shape (n,)."""
+    one = choice[None]
+    distortion, memory = distortions(search.widths, split, one)[0], memories(search.widths, split, one)[0]
+    return Candidate(split, _full(split, choice), seconds, float(distortion), int(memory))
+
+
+def _full(split: Split, choice: Ints) -> Ints:
+    full = split.later.copy()
+    full[split.members] = choice
+    return full
