@@ -125,6 +125,8 @@ class Stage:
         """What goes on in the background for as long as the stage lives."""
         options, router = self._options, self._router
         yield from (router.run(), router.tend(), self._loading.run(), self._health.run())
+        if router.head is not None:
+            yield router.head.verify_all()
         yield self._idle.run()
         yield self._estimates.run(self._steering.look if self._steering is not None else lambda: None)
         if options.route_file is not None:

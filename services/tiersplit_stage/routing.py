@@ -70,7 +70,6 @@ class Router:
         self._offered: pb.Route | None = None
         self._news = asyncio.Event()
         self._retired: dict[str, float] = {}
-        self._verifying: asyncio.Task[None] | None = None
         self._instances: frozenset[str] = frozenset()
         loading.changed = self._progressed
 
@@ -206,8 +205,6 @@ class Router:
         self.inference.model = route.model
         self.head.golden = self._loading.golden
         self.head.update({**old, **plans}, route.selected, route.fallback, steered=steers(route))
-        if self._verifying is None:
-            self._verifying = asyncio.ensure_future(self.head.verify_all())
 
     async def _sweep(self) -> None:
         """Drop plans that no route names, nothing runs and nobody will ask for, and the segments only they needed."""
@@ -265,9 +262,7 @@ class Router:
             self.refusal = f"the kept route cannot be read: {error}"
 
     async def close(self) -> None:
-        """Stop verifying and close the link."""
-        if self._verifying is not None:
-            self._verifying.cancel()
+        """Close the link, and stop what is on its way."""
         if self._pipeline.link is not None:
             await self._pipeline.link.close()
         self._loading.close()

@@ -1,6 +1,7 @@
 """One connection toward the next tier: its stream, what it still owes an answer, and what it learns about the link."""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -25,6 +26,9 @@ _PROBE_IDLE_S, _DEAD_PROBE_S = 1.0, 1.0
 _STUCK_S = 15.0
 _CONNECT_S = 10.0
 _BACKOFF_S = (0.1, 1.0)
+
+
+_log = logging.getLogger(__name__)
 
 
 class LostError(UnavailableError):
@@ -129,6 +133,9 @@ class Stream:
                     await self._serve(channel)
             except (grpc.RpcError, OSError, asyncio.InvalidStateError, TimeoutError, DecodeError) as error:
                 reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else repr(error)
+            except Exception as error:
+                _log.exception("the stream to %s failed; it is opened again", self.address)
+                reason = repr(error)
             except asyncio.CancelledError:
                 # A call that was given up because it never moves raises this too, though nobody cancelled the task.
                 if (task := asyncio.current_task()) is not None and task.cancelling():

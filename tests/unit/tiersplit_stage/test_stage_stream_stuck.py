@@ -8,6 +8,8 @@ import grpc
 import grpc.aio
 import pytest
 
+from tests.support.far_stage import FarStage
+from tests.support.virtual_time import run_virtually
 from tiersplit_stage import meter, stream
 from tiersplit_stage.servicer import SERVICE
 from tiersplit_wire.connection import make_server
@@ -105,3 +107,25 @@ async def recovered() -> int:
 
 def test_a_peer_that_sends_no_frames_costs_the_connection_and_not_the_link() -> None:
     assert asyncio.run(recovered()) == 2
+
+
+def test_a_stream_that_fails_in_a_way_nobody_foresaw_is_told_and_opened_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing = [ZeroDivisionError("unforeseen")]
+
+    def changed() -> None:
+        if failing:
+            raise failing.pop()
+
+    async def scenario() -> bool:
+        made = stream.Stream("far", changed, lambda: 0, FarStage(1e6, 0.01).channel)
+        await asyncio.sleep(1.0)
+        usable = made.usable
+        await made.close()
+        return usable
+
+    assert run_virtually(scenario(), [stream], monkeypatch)
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        "the stream to far failed; it is opened again"
+    ]
