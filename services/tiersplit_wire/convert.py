@@ -1,6 +1,11 @@
-"""Tensors and frames between Python and protocol buffers; everything that comes from a peer is checked here."""
+"""Tensors and frames between Python and protocol buffers; everything that comes from a peer is checked here.
+
+An encoding is raw, zstd, lz4 or jpeg, which lose nothing, or a quality from jpeg-1 to jpeg-95. What is no picture
+(`tiersplit_wire.jpeg.layout_of`) travels raw where jpeg was asked for.
+"""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,6 +24,7 @@ from tiersplit_core.codec.frame import (
     expected_payload_bytes,
 )
 from tiersplit_core.errors import FrameError
+from tiersplit_wire import jpeg
 from tiersplit_wire.v1 import activation_pb2 as pb
 
 REQUEST_ID_BYTES = 16
@@ -28,6 +34,8 @@ MAX_DECODED_BYTES = 1 << 30
 """Bytes of all tensors that come together, once they are decoded."""
 
 _ENCODINGS = {"raw": pb.ENCODING_RAW, "zstd": pb.ENCODING_ZSTD, "lz4": pb.ENCODING_LZ4}
+_JPEG = re.compile(r"^jpeg(?:-([1-9][0-9]?))?$")
+_BEST_QUALITY = 95
 # Tags of length-delimited fields: UpstreamFrame.activations (1), ActivationSet.tensors (6), Tensor.payload (9).
 _TAG_ACTIVATIONS, _TAG_TENSORS, _TAG_PAYLOAD = b"\x0a", b"\x32", b"\x4a"
 _PACKINGS = {Packing.HW: pb.PACKING_HW, Packing.C: pb.PACKING_C}
@@ -35,13 +43,13 @@ _PACKING_OF = {pb.PACKING_HW: Packing.HW, pb.PACKING_C: Packing.C}
 
 
 def tensor_to_proto(tensor: EncodedTensor, encoding: str = "raw") -> pb.Tensor:
-    """An encoded tensor as a message; `encoding` (raw, zstd, lz4) compresses its payload without loss.
+    """An encoded tensor as a message, its payload compressed by `encoding`.
 
     Raises:
-        FrameError: `encoding` is none of the three.
+        FrameError: `encoding` is none.
     """
     message = _header(tensor, encoding)
-    message.payload = bytes(_compress(tensor.payload, encoding))
+    message.payload = bytes(_compress(tensor, encoding))
     return message
 
 
@@ -55,10 +63,10 @@ def activations_frame(
     Args:
         header: everything but the tensors.
         tensors: what travels: encoded here, or passed on as it came.
-        encodings: raw, zstd or lz4 for each tensor that is encoded here.
+        encodings: one for each tensor that is encoded here.
 
     Raises:
-        FrameError: an encoding is none of the three.
+        FrameError: an encoding is none.
     """
     pieces: list[bytes | memoryview] = [header.SerializeToString()]
     for tensor, encoding in zip(tensors, encodings, strict=True):
@@ -74,7 +82,7 @@ def _passed_on(tensor: pb.Tensor) -> list[bytes | memoryview]:
 
 def _pieces(tensor: EncodedTensor, encoding: str) -> list[bytes | memoryview]:
     described = _header(tensor, encoding).SerializeToString()
-    payload = _compress(tensor.payload, encoding)
+    payload = _compress(tensor, encoding)
     if not len(payload):
         return [_TAG_TENSORS, _varint(len(described)), described]
     length = _varint(len(payload))
@@ -83,14 +91,12 @@ def _pieces(tensor: EncodedTensor, encoding: str) -> list[bytes | memoryview]:
 
 
 def _header(tensor: EncodedTensor, encoding: str) -> pb.Tensor:
-    if encoding not in _ENCODINGS:
-        raise FrameError(f"{encoding!r} is no encoding; use raw, zstd or lz4", f"{tensor.name}.encoding")
     message = pb.Tensor(
         name=tensor.name,
         dtype=tensor.dtype,
         shape=tensor.shape,
         bits=tensor.bits,
-        encoding=_ENCODINGS[encoding],
+        encoding=_encoding(tensor, encoding),
         packing=_PACKINGS[tensor.packing],
     )
     if tensor.scale is not None and tensor.zero_point is not None:
@@ -197,12 +203,26 @@ def _described(message: pb.Tensor, payload: bytes) -> EncodedTensor:
     )
 
 
-def _compress(payload: bytes | memoryview, encoding: str) -> bytes | memoryview:
+def _encoding(tensor: EncodedTensor, encoding: str) -> pb.Encoding:
+    if encoding in _ENCODINGS:
+        return _ENCODINGS[encoding]
+    match = _JPEG.match(encoding)
+    if match is None or int(match[1] or 1) > _BEST_QUALITY:
+        reason = f"{encoding!r} is no encoding; use raw, zstd or lz4, or jpeg, jpeg-1 to jpeg-{_BEST_QUALITY}"
+        raise FrameError(reason, f"{tensor.name}.encoding")
+    return pb.ENCODING_RAW if jpeg.layout_of(tensor) is None else pb.ENCODING_JPEG
+
+
+def _compress(tensor: EncodedTensor, encoding: str) -> bytes | memoryview:
     if encoding == "zstd":
-        return zstandard.ZstdCompressor(level=1).compress(payload)
+        return zstandard.ZstdCompressor(level=1).compress(tensor.payload)
     if encoding == "lz4":
-        return bytes(lz4.frame.compress(payload))
-    return payload
+        return bytes(lz4.frame.compress(tensor.payload))
+    layout = None if encoding == "raw" else jpeg.layout_of(tensor)
+    match = _JPEG.match(encoding)
+    if layout is None or match is None:
+        return tensor.payload
+    return jpeg.compress(tensor, layout, int(match[1]) if match[1] else jpeg.LOSSLESS)
 
 
 def _decompress(message: pb.Tensor) -> bytes:
@@ -213,7 +233,9 @@ def _decompress(message: pb.Tensor) -> bytes:
         return _zstd(message.payload, limit, message.name)
     if message.encoding == pb.ENCODING_LZ4:
         return _lz4(message.payload, limit, message.name)
-    raise FrameError("encoding is raw, zstd or lz4", f"{message.name}.encoding")
+    if message.encoding == pb.ENCODING_JPEG:
+        return jpeg.decompress(_described(message, message.payload))
+    raise FrameError("encoding is raw, zstd, lz4 or jpeg", f"{message.name}.encoding")
 
 
 def _zstd(payload: bytes, limit: int, name: str) -> bytes:
