@@ -99,12 +99,12 @@ class ProblemArrays:
     @property
     def used_s(self) -> Floats:
         """Seconds of using each link forward at all: its latency and what both its ends spend, shape (M - 1,)."""
-        return self.latency_s + self.hop_s.sum(axis=0)
+        return np.asarray(self.latency_s + self.hop_s.sum(axis=0))
 
     @property
     def s_per_byte(self) -> Floats:
         """Seconds per byte of each link, with what both its ends spend on it, shape (M - 1,)."""
-        return 8.0 / self.bandwidth_bps + self.hop_s_per_byte.sum(axis=0)
+        return np.asarray(8.0 / self.bandwidth_bps + self.hop_s_per_byte.sum(axis=0))
 
     def under_loads(self, loads: Floats) -> "ProblemArrays":
         """The same with every second that a tier computes or serves times its load, shape (M,)."""

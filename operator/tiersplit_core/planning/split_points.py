@@ -39,7 +39,8 @@ class _Tables:
         found = self.request_s[tier] + self.seconds[tier, end] - self.seconds[tier, : end + 1]
         if tier > 0:
             found = found + self.receive_s[tier - 1, : end + 1]
-        return found + self.send_s[tier, end] if tier < len(self.send_s) else found
+        sent_s = self.send_s[tier, end] if tier < len(self.send_s) else 0.0
+        return np.asarray(found + sent_s)
 
 
 def is_chain(arrays: ProblemArrays) -> bool:

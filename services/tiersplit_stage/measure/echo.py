@@ -63,14 +63,9 @@ class PassThrough(SegmentPool):
 
 def route() -> pb.Route:
     """Both plans."""
-    shape = {"datatype": "FP32", "shape": [-1, -1]}
     return pb.Route(
         deployment=MODEL,
-        model=pb.Model(
-            name=MODEL,
-            inputs=[pb.ModelTensor(name=DATA, tensor=DATA, **shape)],
-            outputs=[pb.ModelTensor(name=ANSWER, tensor=ANSWER, **shape)],
-        ),
+        model=pb.Model(name=MODEL, inputs=[_tensor(DATA)], outputs=[_tensor(ANSWER)]),
         segments=[
             pb.Segment(id=_PASSED, blob=_PASSED, inputs=[DATA], outputs=[_PASSED]),
             pb.Segment(id=ANSWER, blob=ANSWER, inputs=[_PASSED], outputs=[ANSWER]),
@@ -78,6 +73,10 @@ def route() -> pb.Route:
         plans=[_plan(NEAR, FIRST), _plan(FAR, SECOND)],
         tiers=[pb.TierEndpoints(tier=FIRST), pb.TierEndpoints(tier=SECOND)],
     )
+
+
+def _tensor(name: str) -> pb.ModelTensor:
+    return pb.ModelTensor(name=name, tensor=name, datatype="FP32", shape=[-1, -1])
 
 
 def _plan(name: str, last: str) -> pb.RoutePlan:

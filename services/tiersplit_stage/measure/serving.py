@@ -172,7 +172,11 @@ def _stages() -> "Iterator[tuple[_Stage, _Process]]":
         started.append(_Process(*arguments))
         return started[-1]
 
-    watchdog = threading.Timer(_TIMEOUT_S, lambda: [stage.process.kill() for stage in started])
+    def give_up() -> None:
+        for stage in started:
+            stage.process.kill()
+
+    watchdog = threading.Timer(_TIMEOUT_S, give_up)
     watchdog.start()
     try:
         second = start(SECOND)
@@ -181,8 +185,8 @@ def _stages() -> "Iterator[tuple[_Stage, _Process]]":
             yield _Stage(first, client), second
     finally:
         watchdog.cancel()
+        give_up()
         for stage in started:
-            stage.process.kill()
             stage.process.communicate()
 
 
@@ -229,7 +233,8 @@ def _block(first: _Stage, second: _Process, plan: str, data: np.ndarray[Any, Any
     def spent() -> tuple[float, float, float]:
         return time.process_time(), first.process.tell(plan), second.tell()
 
-    before, taken = spent(), []
+    before = spent()
+    taken: list[float] = []
     for _ in range(_IN_A_ROW):
         time.sleep(max([_REST_S, *taken[-1:]]))
         taken.append(first.ask(data))

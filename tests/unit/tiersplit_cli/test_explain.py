@@ -21,7 +21,7 @@ from tiersplit_cli.main import main
 from tiersplit_core.cost.arrays import Ints, arrays_of
 from tiersplit_core.cost.latency import objective_s
 from tiersplit_core.planning.planner import solve
-from tiersplit_core.planning.problem import Link, Objective, Problem, ProblemLayer, Tier
+from tiersplit_core.planning.problem import Link, Objective, Problem, ProblemLayer, Serving, Tier
 from tiersplit_core.planning.problem_json import problem_to_json
 
 NAMES = ("edge", "mdc", "cloud")
@@ -40,13 +40,17 @@ def problems(draw: st.DrawFn) -> Problem:
     links = tuple(
         Link(NAMES[i], NAMES[i + 1], draw(st.floats(1e4, 1e9)), draw(st.floats(0, 0.1))) for i in range(tiers - 1)
     )
+    objective = draw(st.sampled_from(Objective))
+    # What is explained of the largest of all seconds leaves serving aside where it divides the rest.
+    spent = st.builds(Serving, *[st.floats(0, 0.1), st.floats(0, 1e-7)] * 2, st.floats(0, 1e-7))
+    serving = spent if objective is Objective.LATENCY else st.just(Serving())
     return Problem(
         layers=tuple(layers),
         outputs=(layers[-1].name,),
         input_bytes=draw(st.integers(0, 10**6)),
-        tiers=tuple(Tier(name) for name in NAMES[:tiers]),
+        tiers=tuple(Tier(name, serving=draw(serving)) for name in NAMES[:tiers]),
         links=links,
-        objective=draw(st.sampled_from(Objective)),
+        objective=objective,
         result_tier=draw(st.sampled_from((None, "edge"))),
     )
 

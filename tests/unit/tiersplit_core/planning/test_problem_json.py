@@ -7,7 +7,7 @@ from tests.support.problem_documents import document, spoiled
 from tests.support.problems import problems
 from tiersplit_core.errors import ProblemError
 from tiersplit_core.planning.json_fields import parse_json
-from tiersplit_core.planning.problem import Objective
+from tiersplit_core.planning.problem import Objective, Serving
 from tiersplit_core.planning.problem_json import problem_from_json, problem_from_text, problem_to_json
 
 LAYER = ("graph", "layers", 1)
@@ -52,6 +52,9 @@ BAD = [
     (("tiers", 1, "name"), "edge", "tiers[1].name"),
     (("tiers", 0, "memory_bytes"), -1, "tiers[0].memory_bytes"),
     (("tiers", 0, "memory"), 5, "tiers[0].memory"),
+    (("tiers", 0, "serving"), 5, "tiers[0].serving"),
+    (("tiers", 0, "serving"), {"send_s": -1}, "tiers[0].serving.send_s"),
+    (("tiers", 0, "serving"), {"send": 1}, "tiers[0].serving.send"),
     (("links",), [], "links"),
     (("links", 0, "to"), "cloud", "links[0]"),
     (("links", 1, "from"), "edge", "links[1]"),
@@ -109,6 +112,15 @@ def test_a_document_becomes_the_problem_that_it_says():
     assert problem.tiers[1].memory_bytes is None
     assert problem.objective is Objective.THROUGHPUT
     assert (problem.raw_input_tier, problem.result_tier, problem.batch) == ("edge", "edge", 1)
+
+
+def test_what_serving_costs_is_nothing_where_it_is_not_given_and_is_written_as_it_is_read():
+    given = document()
+    given["tiers"][1]["serving"] = {"send_s": 0.003, "receive_s_per_byte": 2e-9}
+    problem = problem_from_json(given)
+    assert problem.tiers[0].serving == Serving()
+    assert problem.tiers[1].serving == Serving(send_s=0.003, receive_s_per_byte=2e-9)
+    assert problem_from_json(problem_to_json(problem)) == problem
 
 
 def test_links_may_stand_in_any_order():

@@ -1,17 +1,19 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.profiles import chain, graphs, profiles
+from tiersplit_core.cost.latency import evaluate
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.graph.ir import INPUT
 from tiersplit_core.planning.build import problem_from_profiles
 from tiersplit_core.planning.planner import solve
-from tiersplit_core.planning.problem import Link, Objective, Tier
+from tiersplit_core.planning.problem import Link, Objective, Serving, Tier
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
 from tiersplit_core.profile.refine import emulate
+from tiersplit_core.profile.serving import Overhead, ServingProfile
 
 TIERS = (Tier("edge", 10**6), Tier("cloud"))
 LINKS = (Link("edge", "cloud", 1e6, 0.01),)
@@ -42,6 +44,29 @@ def test_tiers_links_objective_and_rules_are_handed_on():
     problem = problem_from_profiles(GRAPH, PROFILES, TIERS, LINKS, Objective.THROUGHPUT, "edge", "edge")
     assert (problem.tiers, problem.links, problem.outputs) == (TIERS, LINKS, ("b",))
     assert (problem.objective, problem.raw_input_tier, problem.result_tier) == (Objective.THROUGHPUT, "edge", "edge")
+
+
+SERVING = ServingProfile(Overhead(0.002, 1e-6), Overhead(0.003, 2e-6), Overhead(0.004, 3e-6), Overhead(0.5))
+
+
+def test_serving_is_part_of_the_problem_and_of_what_a_plan_costs():
+    served = {tier: replace(profile, serving=SERVING) for tier, profile in PROFILES.items()}
+    problem = problem_from_profiles(GRAPH, served, TIERS, LINKS, batch=3)
+    request_s = 0.002 + 1e-6 * 3 * 400
+    assert problem.tiers[0].memory_bytes == 10**6
+    assert asdict(problem.tiers[0].serving) == pytest.approx(asdict(Serving(request_s, 0.003, 2e-6, 0.004, 3e-6)))
+    plain = problem_from_profiles(GRAPH, PROFILES, TIERS, LINKS, batch=3)
+    both = [evaluate(one, {"a": "edge", "b": "cloud"}) for one in (plain, problem)]
+    hop_s = 0.003 + 0.004 + (2e-6 + 3e-6) * 3 * 40
+    assert both[1][0] - both[0][0] == pytest.approx(request_s + hop_s)
+    assert both[1][2][0].serving_s == pytest.approx(hop_s)
+    alone = [evaluate(one, {"a": "edge", "b": "edge"})[0] for one in (plain, problem)]
+    assert alone[1] - alone[0] == pytest.approx(request_s)
+
+
+def test_an_emulated_tier_serves_as_fast_as_the_machine():
+    machine = replace(PROFILES["edge"], serving=SERVING)
+    assert emulate(machine, "slow", 8.0).serving == SERVING
 
 
 @pytest.mark.parametrize(

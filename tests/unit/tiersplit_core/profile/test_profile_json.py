@@ -10,6 +10,7 @@ from tests.support.profiles import chain, graphs, profiles
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.profile.json import profile_from_json, profile_to_json
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
+from tiersplit_core.profile.serving import Overhead, ServingProfile
 
 GRAPH = chain(("a", 10, 10, 10), ("b", 10, 10, 10))
 PROFILE = TierProfile(
@@ -24,6 +25,7 @@ PROFILE = TierProfile(
     },
     slowdown=4.0,
     base_bytes=70_000_000,
+    serving=ServingProfile(Overhead(0.002, 1e-9), Overhead(0.001), Overhead(0.0015), Overhead(0.0008)),
 )
 
 
@@ -33,6 +35,13 @@ def test_a_profile_is_read_back_as_it_was_written(data):
     profile = data.draw(profiles(graph))
     again = json.loads(json.dumps(profile_to_json(profile)))
     assert profile_from_json(again, graph, profile.graph) == profile
+
+
+def test_what_serving_costs_is_read_back_and_may_be_missing():
+    value = profile_to_json(PROFILE)
+    assert profile_from_json(json.loads(json.dumps(value)), GRAPH) == PROFILE
+    del value["serving"]
+    assert profile_from_json(value, GRAPH).serving is None
 
 
 def changed(*path, to):
@@ -82,6 +91,12 @@ MISTAKES = [
     (("batches", 0, "segments", "s"), 1, "$.batches[0].segments.s"),
     (("batches", 0, "whole"), KeyError, "$.batches[0].whole"),
     (("batches", 0, "memory_bytes"), 1.5, "$.batches[0].memory_bytes"),
+    (("serving",), 3, "$.serving"),
+    (("serving", "send"), KeyError, "$.serving.send"),
+    (("serving", "queue"), {}, "$.serving.queue"),
+    (("serving", "send", "fixed_s"), -0.1, "$.serving.send.fixed_s"),
+    (("serving", "send", "s_per_byte"), KeyError, "$.serving.send.s_per_byte"),
+    (("serving", "send", "seconds"), 1, "$.serving.send.seconds"),
     (("colour",), "red", "$.colour"),
 ]
 
