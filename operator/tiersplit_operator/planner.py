@@ -15,6 +15,7 @@ from tiersplit_bundle import media
 from tiersplit_bundle.layout import canonical_json
 from tiersplit_bundle.writer import Blob
 from tiersplit_core.errors import InfeasibleError, OperationError, TiersplitError
+from tiersplit_core.units import format_bytes
 from tiersplit_operator.clients.registry import TIER_ANNOTATION, RegistryClient
 from tiersplit_operator.decide.progress import PlanOrder
 from tiersplit_operator.facts import Key, PlanFailure
@@ -28,6 +29,11 @@ log = logging.getLogger("tiersplit.operator.planner")
 MAX_GRAPH_BYTES = 32 * 2**20
 MAX_PROFILE_BYTES = 16 * 2**20
 MAX_REMEMBERED = 2048
+MAX_ANSWER_BYTES = 64 * 2**20
+"""A surface of eight plans over 577 layers takes 0.4 MB, and its refined profiles less."""
+MAX_WORDS_BYTES = 4096
+"""Of what a worker says besides, the end is kept: there is the error."""
+PIECE_BYTES = 2**16
 RETRY = Backoff(first_s=5.0, most_s=600.0, jitter=0.0)
 
 
@@ -164,7 +170,7 @@ class WorkerProcess:
         """One plan.
 
         Raises:
-            OperationError: the process took too long, too much memory, or died.
+            OperationError: the process took too long, too much memory, answered too much, or died.
         """
         command = [sys.executable, "-m", "tiersplit_operator.planner_worker", str(self._settings.memory_bytes)]
         pipe = asyncio.subprocess.PIPE
@@ -173,19 +179,67 @@ class WorkerProcess:
         )
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                out, err = await process.communicate(request)
+                out, err = await _exchanged(process, request)
+                await process.wait()
         except TimeoutError:
             raise OperationError(f"planning took longer than {self._settings.timeout_s:.0f} s") from None
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await _ended(process)
+        if len(out) > MAX_ANSWER_BYTES:
+            limit = format_bytes(MAX_ANSWER_BYTES)
+            raise OperationError(f"the planner answered more than {limit}; plan a model of fewer layers or segments")
         if process.returncode != 0:
             raise OperationError(f"the planner ended with {process.returncode}: {_last_line(err)}")
         found = json.loads(out)
         if not isinstance(found, dict):
             raise OperationError("the planner answered no object")
         return found
+
+
+async def _exchanged(process: asyncio.subprocess.Process, request: bytes) -> tuple[bytes, bytes]:
+    """What the process answers, and the end of what it says besides; both flow while it is still asked."""
+    _, out, err = await asyncio.gather(_written(process, request), _answered(process), _end(process.stderr))
+    return out, err
+
+
+async def _written(process: asyncio.subprocess.Process, request: bytes) -> None:
+    assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+    with contextlib.suppress(ConnectionError):  # it ended: its exit code says why
+        process.stdin.write(request)
+        await process.stdin.drain()
+    process.stdin.close()
+
+
+async def _answered(process: asyncio.subprocess.Process) -> bytes:
+    """At most one piece more than may be answered: a process that answers more is ended."""
+    assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+    found = bytearray()
+    while piece := await process.stdout.read(PIECE_BYTES):
+        if len(found) > MAX_ANSWER_BYTES:
+            _kill(process)
+        else:
+            found += piece
+    return bytes(found)
+
+
+async def _end(pipe: asyncio.StreamReader | None) -> bytes:
+    assert pipe is not None  # noqa: S101 - a pipe was asked for
+    found = b""
+    while piece := await pipe.read(PIECE_BYTES):
+        found = (found + piece)[-MAX_WORDS_BYTES:]
+    return found
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Its pipes are read to their ends: asyncio sees no process end before that."""
+    _kill(process)
+    await asyncio.gather(_end(process.stdout), _end(process.stderr))
+    await process.wait()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
 
 
 def _environment() -> dict[str, str]:

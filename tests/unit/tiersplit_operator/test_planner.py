@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 import sys
 
 import pytest
@@ -131,11 +132,32 @@ def test_the_worker_process_answers_as_the_function_does():
     assert asyncio.run(worker(request())) == json.loads(json.dumps(answer(request())))
 
 
+def played(monkeypatch, tmp_path, script):
+    """Have a shell script stand in place of the worker."""
+    (tmp_path / "worker").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "worker").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "worker"))
+
+
+@pytest.mark.slow
+def test_a_worker_that_answers_without_end_is_ended_with_words_that_say_so(monkeypatch, tmp_path):
+    played(monkeypatch, tmp_path, f"echo $$ > {tmp_path}/pid; exec cat /dev/zero")
+    with pytest.raises(OperationError, match=r"answered more than 64 MiB"):
+        asyncio.run(WorkerProcess(PlannerSettings())(b"{}"))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_told_by_the_last_of_its_many_words(monkeypatch, tmp_path):
+    played(monkeypatch, tmp_path, "head -c 1000000 /dev/zero >&2; echo >&2; echo 'no memory is left' >&2; exit 3")
+    with pytest.raises(OperationError, match="the planner ended with 3: no memory is left"):
+        asyncio.run(WorkerProcess(PlannerSettings())(b"x" * 2**20))
+
+
 @pytest.mark.slow
 def test_a_worker_that_hangs_is_ended(monkeypatch, tmp_path):
-    (tmp_path / "hangs").write_text("#!/bin/sh\nexec sleep 60\n")
-    (tmp_path / "hangs").chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "hangs"))
+    played(monkeypatch, tmp_path, "exec sleep 60")
     with pytest.raises(OperationError, match="took longer than 0 s"):
         asyncio.run(WorkerProcess(PlannerSettings(timeout_s=0.2))(b"{}"))
 
