@@ -8,7 +8,12 @@ from typing import Any
 
 import kopf
 
+# Both may be given to `spawn_tasks`: there is no other way to make kopf forget an object that it was told nothing of.
+from kopf._core.engines.indexing import OperatorIndexers
+from kopf._core.reactor.inventory import ResourceMemories
+
 from tiersplit_api.v1alpha1.types import GROUP, KIND, VERSION
+from tiersplit_operator.census import Known
 from tiersplit_operator.clients.kinds import KINDS
 from tiersplit_operator.facts import Document, Key
 from tiersplit_operator.projection import child_of, key_of, pod_of, resource_of, route_of
@@ -53,13 +58,44 @@ class Handlers:
         self._settings, self._add, self._gone = settings, add, gone
         self._route_changed, self._complaint = route_changed, complaint
         self._seen: dict[Key, tuple[Any, ...]] = {}
+        self._known: dict[str, tuple[Known, Key]] = {}
         self._indexes: Indexes = ({}, {}, {}, {})
+        self._indexers, self._memories = OperatorIndexers(), ResourceMemories()
         self.registry = kopf.OperatorRegistry()
         self._register()
 
     def indexes(self) -> Indexes:
         """Resources, children, pods and routes, each by `Key`."""
         return self._indexes
+
+    def remembered(self) -> dict[str, Any]:
+        """What `kopf.spawn_tasks` is told of where it keeps objects."""
+        return {"indexers": self._indexers, "memories": self._memories}
+
+    def known(self) -> frozenset[Known]:
+        """All objects that the watches have shown, those apart that they have shown to be gone."""
+        return frozenset(known for known, _ in self._known.values())
+
+    async def vanished(self, gone: Known) -> None:
+        """An object went without a word: forget it as if its watch had told."""
+        body: Any = {"metadata": {"namespace": gone.namespace, "name": gone.name, "uid": gone.uid}}
+        self._indexers.discard(body)
+        await self._memories.forget(body)
+        _, key = self._known.pop(gone.uid, (gone, Key(gone.namespace, gone.name)))
+        if gone.kind != KIND or key in self._indexes[0]:  # another one may have taken its name
+            self._add(key, 0.0)
+        else:
+            self._seen.pop(key, None)
+            self._gone(key)
+
+    def _note(self, event: str | None, body: kopf.Body, key: Key) -> None:
+        metadata = body["metadata"]
+        uid = str(metadata["uid"])
+        if event == "DELETED":
+            self._known.pop(uid, None)
+        elif uid not in self._known:
+            known = Known(str(body["kind"]), str(metadata["namespace"]), str(metadata["name"]), uid)
+            self._known[uid] = known, key
 
     def _register(self) -> None:
         registry = self.registry
@@ -95,6 +131,7 @@ class Handlers:
     async def _resource_changed(self, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
         metadata = body["metadata"]
         key = Key(str(metadata["namespace"]), str(metadata["name"]))
+        self._note(type, body, key)
         if type == "DELETED":
             self._seen.pop(key, None)
             self._gone(key)
@@ -106,10 +143,11 @@ class Handlers:
             self._seen[key] = seen
             self._add(key, 0.0)
 
-    async def _child_changed(self, body: kopf.Body, **_: Any) -> None:
+    async def _child_changed(self, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
         key = key_of(body)
         if key is None:
             return
+        self._note(type, body, key)
         if body.get("kind") == "ConfigMap" and route_of(body) is not None:
             self._route_changed(key)
         self._add(key, COALESCE_S)

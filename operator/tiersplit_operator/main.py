@@ -19,6 +19,7 @@ from tiersplit_core.errors import InputError, TiersplitError
 from tiersplit_operator import metrics
 from tiersplit_operator.adaptation.fleet import Fleet
 from tiersplit_operator.adaptation.polling import Poller
+from tiersplit_operator.census import Census
 from tiersplit_operator.clients.events import EventRecorder
 from tiersplit_operator.clients.kubernetes import KubernetesClient
 from tiersplit_operator.clients.prometheus import PrometheusClient
@@ -109,6 +110,7 @@ class Parts:
         self.queue = WorkQueue(self.reconciler, limits, failed=_count_failure)
         self.routes = RoutesServer(settings.routes, api, self.store, self.fleet.report, lambda: self.elector.leads)
         self.watchdog = Watchdog(self.store, api, self._lag_s)
+        self.census = Census(self.handlers, api, settings.namespaces)
         self._leads_since = time.monotonic()
         self.sweeper = Sweeper(self.registry, settings.registry.prefix, self.reconciler.used, self.store.keys)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
@@ -146,6 +148,7 @@ class Parts:
         watching = asyncio.create_task(self._watch(), name="watches")
         others = [asyncio.create_task(self._lead(), name="leader")]
         others.append(asyncio.create_task(self.watchdog.run(), name="watchdog"))
+        others.append(asyncio.create_task(self.census.run(), name="census"))
         try:
             await _first_end(watching, others)
         finally:
@@ -162,6 +165,7 @@ class Parts:
             identity=self.settings.lease.identity,  # type: ignore[arg-type]
             standalone=True,
             liveness_endpoint=f"http://0.0.0.0:{self.settings.probe_port}/healthz",
+            **self.handlers.remembered(),
             **watched(self.settings),
         )
         try:
