@@ -8,9 +8,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tiersplit_bundle import media
 from tiersplit_bundle.access import RegistryAccess
@@ -26,16 +27,18 @@ from tiersplit_operator.plan_outcome import ANNOTATION
 FOUND_S = 300.0
 """How long an answer is believed: the registry may lose what it had, and people move tags."""
 MISSING_S = 1.0
-MAX_ARTIFACTS = 8192
+MAX_ARTIFACTS, MAX_TIERS = 8192, 8192
 MAX_BLOB_CACHE_BYTES = 64 * 2**20
 MAX_REPOSITORIES = 256
 TIMEOUT_S, ATTEMPTS, TRANSFER_S = 5.0, 3, 120.0
 MAX_BUNDLES = 64
+THREADS = 8
 MAX_PROFILE_BYTES = 16 * 2**20
 DOCUMENTS = frozenset({media.GRAPH, media.SURFACE, media.PROFILE})
 """What planning and adaptation read of a bundle; models and segments stay where they are."""
 TIER_ANNOTATION = "tiersplit.tier"
 """Annotation of a profile's entry in a bundle's manifest: the tier's name."""
+T = TypeVar("T")
 
 
 def hasty(access: RegistryAccess) -> RegistryAccess:
@@ -56,10 +59,15 @@ class RegistryClient:
         self._artifacts: OrderedDict[str, tuple[float, ArtifactRecord | None]] = OrderedDict()
         self._blobs: OrderedDict[str, bytes] = OrderedDict()
         self._registries: OrderedDict[str, Registry] = OrderedDict()
-        self._tiers: dict[str, str] = {}
+        self._tiers: OrderedDict[str, str] = OrderedDict()
         self._scratch = Path(tempfile.mkdtemp(prefix="tiersplit-"))
-        self._bundles: OrderedDict[str, Path] = OrderedDict()
+        self._bundles: OrderedDict[Path, None] = OrderedDict()
         self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="registry")
+
+    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+        """Have a thread of our own do it: one that waits for a registry is missed by nobody else."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     async def artifact(self, reference: str) -> ArtifactRecord | None:
         """The manifest at a tag or digest; None where there is none.
@@ -70,7 +78,7 @@ class RegistryClient:
         known = self._artifacts.get(reference)
         if known is not None and self._clock() < known[0]:
             return known[1]
-        found = await asyncio.to_thread(self._look, reference)
+        found = await self._run(self._look, reference)
         self._artifacts[reference] = (self._clock() + (MISSING_S if found is None else FOUND_S), found)
         _shrink(self._artifacts, MAX_ARTIFACTS)
         return found
@@ -83,7 +91,7 @@ class RegistryClient:
             OperationError: the registry cannot be reached or refuses.
         """
         if digest not in self._blobs:
-            data = await asyncio.to_thread(self._registry(reference).read_blob, digest, limit)
+            data = await self._run(self._registry(reference).read_blob, digest, limit)
             self._blobs[digest] = data
             while sum(map(len, self._blobs.values())) > MAX_BLOB_CACHE_BYTES and len(self._blobs) > 1:
                 self._blobs.popitem(last=False)
@@ -95,12 +103,12 @@ class RegistryClient:
         """The profile that a profile Job pushed; errors as `blob`."""
         registry = self._registry(reference)
         target = Reference.parse(reference).target
-        return await asyncio.to_thread(registry.read_artifact, media.PROFILE, target)
+        return await self._run(registry.read_artifact, media.PROFILE, target)
 
     async def extend(self, bundle: str, added: Sequence[Blob], tag: str) -> ArtifactRecord:
         """Put layers beside a bundle's, in place of those of the same kinds, under a tag; errors as `blob`."""
         registry, reference = self._registry(bundle), Reference.parse(bundle)
-        digest = await asyncio.to_thread(registry.extend, added, tag, reference.target, True)
+        digest = await self._run(registry.extend, added, tag, reference.target, True)
         self._artifacts.pop(str(reference.at(tag)), None)
         found = await self.artifact(str(reference.at(digest)))
         if found is None:
@@ -109,7 +117,7 @@ class RegistryClient:
 
     async def bundle(self, reference: str) -> Bundle:
         """The bundle's documents (graph, surface, profiles) as a partial bundle on disk; errors as `blob`."""
-        return await asyncio.to_thread(self._pull, reference)
+        return await self._run(self._pull, reference)
 
     def _pull(self, reference: str) -> Bundle:
         parsed = Reference.parse(reference)
@@ -119,17 +127,17 @@ class RegistryClient:
             directory = self._scratch / manifest.digest.removeprefix("sha256:")
             found = registry.pull_bundle(directory, wanted)
         with self._lock:
-            self._bundles[reference] = directory
-            self._bundles.move_to_end(reference)
+            self._bundles[directory] = None  # references of one manifest share its folder
+            self._bundles.move_to_end(directory)
             while len(self._bundles) > MAX_BUNDLES:
-                shutil.rmtree(self._bundles.popitem(last=False)[1], ignore_errors=True)
+                shutil.rmtree(self._bundles.popitem(last=False)[0], ignore_errors=True)
         return found
 
     async def repositories(self, prefix: str) -> list[str]:
         """References of all repositories below `prefix` (`HOST/PATH`); errors as `artifact`."""
         host, _, path = prefix.partition("/")
         probe = self._registry(f"oci://{prefix}/any")
-        names = await asyncio.to_thread(probe.repositories)
+        names = await self._run(probe.repositories)
         return [f"oci://{host}/{name}" for name in names if name.startswith(f"{path}/")]
 
     async def tags(self, reference: str) -> dict[str, str]:
@@ -140,14 +148,15 @@ class RegistryClient:
             heads = {tag: registry.head(tag) for tag in registry.tags()}
             return {tag: head.digest for tag, head in heads.items() if head is not None}
 
-        return await asyncio.to_thread(read)
+        return await self._run(read)
 
     async def delete(self, reference: str, digest: str) -> None:
         """Remove a manifest and its tags; errors as `artifact`."""
-        await asyncio.to_thread(self._registry(reference).delete, digest)
+        await self._run(self._registry(reference).delete, digest)
 
     def close(self) -> None:
         """Close all connections, and remove what was pulled."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
         for registry in self._registries.values():
             registry.close()
@@ -200,7 +209,9 @@ class RegistryClient:
                 named = str(json.loads(registry.read_blob(entry.digest, MAX_PROFILE_BYTES))["tier"])
             except (ValueError, KeyError, TypeError):
                 named = ""
-            self._tiers[entry.digest] = named
+            with self._lock:
+                self._tiers[entry.digest] = named
+                _shrink(self._tiers, MAX_TIERS)
         return named
 
 
