@@ -146,7 +146,7 @@ class RoutesServer(rpc.RoutesServicer):
         """Which resource the pod belongs to: by its token, its first report and its labels."""
         if self._streams > MAX_STREAMS:
             raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_STREAMS} pods are connected")
-        identity = await self._reviews.identity(_token(context))
+        identity = await self._reviews.identity(_token(context), _peer(context))
         try:
             async with asyncio.timeout(FIRST_REPORT_S):
                 first = await anext(reports)
@@ -228,6 +228,11 @@ def _token(context: Any) -> str:
     if scheme.lower() != "bearer" or not 0 < len(token) <= MAX_TOKEN_BYTES:
         raise RefusedError(grpc.StatusCode.UNAUTHENTICATED, "send the pod's token as `authorization: Bearer …`")
     return token
+
+
+def _peer(context: Any) -> str:
+    """Address of who calls; its ports come and go."""
+    return str(context.peer()).rpartition(":")[0]
 
 
 async def _either(changed: asyncio.Event, listener: "asyncio.Task[None]") -> None:
