@@ -1,14 +1,12 @@
 """Problems with bit widths: random small ones, a chain to reason about, and a network of ResNet-50's size."""
 
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import product
 
 from hypothesis import strategies as st
 
 from tests.support.problems import problems
 from tiersplit_core.planning.problem import INPUT, Link, MemoryModel, Objective, Problem, ProblemLayer, Tier, Variant
-
-MAX_REFERENCE_PLANS = 60_000
 
 
 def variants_of(weights, elements, seconds, widths, errors):
@@ -42,7 +40,7 @@ def quantised(draw, max_layers=4, tiers=2, limited=None, widths=(2, 8), chain=Fa
     return replace(
         problem,
         layers=tuple(layers),
-        tiers=(Tier(problem.tiers[0].name, limit), *problem.tiers[1:]),
+        tiers=(replace(problem.tiers[0], memory_bytes=limit), *problem.tiers[1:]),
         memory_model=draw(st.sampled_from(MemoryModel)),
         max_distortion=draw(st.one_of(st.none(), st.floats(0.0, 1.0).map(lambda share: share * error))),
         transmission_bits=draw(
@@ -113,8 +111,3 @@ def like_resnet50(memory=None, widths=(2, 4, 6, 8)):
     source = conv("fc", source, 1, 1000, 1, channels)
     tiers, links = (Tier("t0", memory), Tier("t1")), (Link("t0", "t1", 3e6, 0.0),)
     return Problem(tuple(layers), (source,), 150_528, tiers, links, memory_model=MemoryModel.AUTOSPLIT)
-
-
-def named_links(tiers):
-    """Pairs of neighbouring tiers."""
-    return tuple(pairwise(tiers))

@@ -233,15 +233,16 @@ def _read_layer_variants(
 ) -> tuple[Variant, ...]:
     if "variants" not in fields:
         return ()
-    if "elements" not in fields:
-        raise ProblemError("missing; variants need it", f"{path}.elements")
 
     def read(value: Any, place: str) -> float:
         if isinstance(value, dict) != per_batch:
             raise ProblemError("seconds are given as the layer's own are: all numbers, or all per batch size", place)
         return _read_batch_seconds(value, place, batch) if per_batch else _read_seconds(value, place)
 
-    return read_variants(fields["variants"], f"{path}.variants", tiers, read)
+    variants = read_variants(fields["variants"], f"{path}.variants", tiers, read)
+    if "elements" not in fields:
+        raise ProblemError("missing; variants need it", f"{path}.elements")
+    return variants
 
 
 def _scaled(size: int, factor: int, path: str) -> int:

@@ -40,8 +40,9 @@ class Axis:
     steps: tuple["Widening", ...]
 
     def narrowest(self) -> Ints:
-        """The position of each layer's least bytes, shape (L,)."""
-        return self.sizes.argmin(axis=1)
+        """The position of each layer's least bytes, of several that of least distortion, shape (L,)."""
+        least = self.sizes == self.sizes.min(axis=1, keepdims=True)
+        return np.asarray(np.where(least, self.distortion, np.inf).argmin(axis=1))
 
 
 @dataclass(frozen=True, slots=True)

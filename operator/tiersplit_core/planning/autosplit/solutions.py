@@ -4,13 +4,15 @@ For each split n, each weight budget M_k^wgt solves (8), each activation budget 
 satisfy (5b) are kept. The algorithm as printed computes the budgets before its loop over n, where n has no value; here
 they belong to each split: M_k^wgt = Σ_{i<=n} s_i^w B[k] and M_k^act the working set of the split at B[k] throughout.
 
-Three additions make the list at least as good as simpler searches under the same budget: what an activation budget
-leaves of M is a weight budget, too; uniform widths are candidates of every split; and so are the widths that the whole
-network was given when it was quantised before it was split.
+Additions make the list at least as good as simpler searches under the same budget: what an activation budget leaves of
+M is a weight budget, too; uniform widths are candidates of every split; so are the widths that the whole network was
+given when it was quantised before it was split; and so are those that trade latency against distortion, the Lagrangian
+of equations (1) and (4): with many multipliers, for (8) and (9) leave the seconds of widths aside.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from tiersplit_core.planning.autosplit.bit_widths import Axis, activation_axis, 
 from tiersplit_core.planning.autosplit.splits import Split, distortions, latencies, memories, split_of
 
 UNLIMITED = 2**62
+_MULTIPLIERS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,29 @@ class WidthSearch:
             pairs = np.zeros((1, 2), dtype=np.int64)
         return self.choices(by_weight[pairs[:, 0]], by_activation[pairs[:, 1]], members)
 
+    def traded(self, split: Split) -> Ints:
+        """Per multiplier μ the widths that minimise Σ L_i^edge + L_n^tr + μ Σ (D_i^w + D_i^a), shape (μ, n)."""
+        widths, members = self.widths, split.members
+        seconds = widths.seconds[members, :, 0] + widths.sent_bytes[members] * split.sent_s[:, None]
+        seconds = np.where(widths.on_first[members], seconds, np.inf)
+        weighted = self.multipliers[:, None, None] * widths.distortion[members]
+        return np.asarray((seconds + weighted).argmin(axis=2))
+
+    @cached_property
+    def multipliers(self) -> Floats:
+        """Seconds per distortion: 0, and from what the cheapest to what the dearest layer pays for it, shape (μ,)."""
+        on_first = self.widths.on_first
+        send_s = self.widths.sent_bytes * float(self.arrays.s_per_byte.sum())
+        seconds = np.where(on_first, self.widths.seconds[:, :, 0], np.nan)
+        spread_s = np.concatenate(
+            [np.ptp(np.where(on_first, s, s[:, :1]), axis=1) for s in (seconds, seconds + send_s)]
+        )
+        spread = np.tile(np.ptp(np.where(on_first, self.widths.distortion, 0.0), axis=1), 2)
+        prices = spread_s[(spread > 0) & (spread_s > 0)] / spread[(spread > 0) & (spread_s > 0)]
+        if not len(prices):
+            return np.zeros(1)
+        return np.concatenate(([0.0], np.geomspace(prices.min() / 10, prices.max() * 10, _MULTIPLIERS)))
+
 
 def width_search(arrays: ProblemArrays, widths: WidthArrays) -> WidthSearch:
     """The search over widths of a problem."""
@@ -126,7 +152,7 @@ def potential_solutions(search: WidthSearch, splits: Iterable[Split]) -> Iterato
     as_one = whole_network_widths(search)
     for split in splits:
         restricted = as_one[:, np.isin(whole, split.members)]
-        choices = np.concatenate((search.mixed(split), search.uniform(split.members), restricted))
+        choices = np.concatenate((search.mixed(split), search.uniform(split.members), search.traded(split), restricted))
         yield from _best_of(search, split, np.unique(choices, axis=0))
 
 

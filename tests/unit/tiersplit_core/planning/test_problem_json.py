@@ -130,8 +130,7 @@ def test_links_may_stand_in_any_order():
 
 
 def test_contract_fields_with_the_only_supported_value_are_accepted():
-    given = document(memory_model="working_set", resident="plan", placement_order="forward")
-    given["graph"]["layers"][0]["elements"] = 125
+    given = document(memory_model="working_set", resident="plan", placement_order="forward", transmission_bits=None)
     assert problem_from_json(given) == problem_from_json(document())
 
 
