@@ -44,7 +44,6 @@ class Handlers:
         add: puts a key into the queue, to be looked at within so many seconds.
         gone: told a resource that was deleted.
         route_changed: told a resource whose route changed.
-        complaint: why this process should be started again; empty: it is fine.
     """
 
     def __init__(
@@ -53,10 +52,9 @@ class Handlers:
         add: Callable[[Key, float], None],
         gone: Callable[[Key], None],
         route_changed: Callable[[Key], None],
-        complaint: Callable[[], str],
     ) -> None:
         self._settings, self._add, self._gone = settings, add, gone
-        self._route_changed, self._complaint = route_changed, complaint
+        self._route_changed = route_changed
         self._seen: dict[Key, tuple[Any, ...]] = {}
         self._known: dict[str, tuple[Known, Key]] = {}
         self._indexes: Indexes = ({}, {}, {}, {})
@@ -101,7 +99,6 @@ class Handlers:
         registry = self.registry
         kopf.on.startup(registry=registry)(self._start)
         kopf.on.login(registry=registry)(_log_in)
-        kopf.on.probe(id="alive", errors=kopf.ErrorsMode.PERMANENT, registry=registry)(self._probe)
         resource = (GROUP, VERSION, KINDS[KIND].plural)
         kopf.index(*resource, id="resources", registry=registry)(_index_resource)
         kopf.on.event(*resource, id="resource", registry=registry)(self._resource_changed)
@@ -121,12 +118,6 @@ class Handlers:
         for kind in (*CHILDREN, "Pod"):
             settings.watching.label_selectors[_where(kind)] = f"{MANAGED_BY}={MANAGER}"
         self._indexes = (given["resources"], given["children"], given["pods"], given["routes"])
-
-    async def _probe(self, **_: Any) -> str:
-        complaint = self._complaint()
-        if complaint:
-            raise kopf.PermanentError(complaint)
-        return "alive"
 
     async def _resource_changed(self, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
         metadata = body["metadata"]

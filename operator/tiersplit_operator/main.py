@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import kopf
-import prometheus_client
 
 from tiersplit_bundle.access import registry_access
 from tiersplit_core.errors import InputError, TiersplitError
@@ -31,6 +30,7 @@ from tiersplit_operator.handlers import Handlers, watched
 from tiersplit_operator.leader import Elector
 from tiersplit_operator.logs import set_up_logs
 from tiersplit_operator.planner import Planner, WorkerProcess
+from tiersplit_operator.probes import probed, serve_metrics
 from tiersplit_operator.queue import QueueLimits, WorkQueue
 from tiersplit_operator.reconcile import Reconciler
 from tiersplit_operator.routes import RoutesServer
@@ -77,8 +77,7 @@ async def run(settings: OperatorSettings) -> None:
         prometheus = await stack.enter_async_context(PrometheusClient(settings.prometheus.bearer_file))
         parts = Parts(settings, session, prometheus)
         stack.callback(parts.registry.close)
-        server, _ = prometheus_client.start_http_server(settings.metrics_port)
-        stack.callback(server.shutdown)
+        stack.callback(serve_metrics(settings.metrics_port))
         await parts.run()
 
 
@@ -96,7 +95,7 @@ class Parts:
         api = KubernetesClient(session)
         lease = settings.lease
         self.elector = Elector(lease, api)
-        self.handlers = Handlers(settings, self._add, self._gone, self._route_changed, self._complaint)
+        self.handlers = Handlers(settings, self._add, self._gone, self._route_changed)
         self.store = IndexedStore(self.handlers.indexes)
         ca_file = Path(settings.registry.ca_file) if settings.registry.ca_file else None
         self.registry = RegistryClient(hasty(registry_access(settings.registry.plain_http, ca_file)))
@@ -135,9 +134,6 @@ class Parts:
     def _route_changed(self, key: Key) -> None:
         self.routes.changed(key)
 
-    def _complaint(self) -> str:
-        return self.watchdog.complaint()
-
     async def run(self) -> None:
         """Watch, serve routes, and lead when it is this replica's turn; until kopf is told to end.
 
@@ -164,12 +160,12 @@ class Parts:
             # kopf would ask who the user is, and in a container the user has a number and no name.
             identity=self.settings.lease.identity,  # type: ignore[arg-type]
             standalone=True,
-            liveness_endpoint=f"http://0.0.0.0:{self.settings.probe_port}/healthz",
             **self.handlers.remembered(),
             **watched(self.settings),
         )
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            async with probed(self.settings.probe_port, self.watchdog.complaint):
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:

@@ -90,9 +90,7 @@ class World:
 
     def __init__(self):
         self.added, self.lost = [], []
-        self.handlers = Handlers(
-            settings(), lambda key, _: self.added.append(key), self.lost.append, lambda _: None, lambda: ""
-        )
+        self.handlers = Handlers(settings(), lambda key, _: self.added.append(key), self.lost.append, lambda _: None)
         kept = self.handlers.remembered()
         self.indexers, self.memories = kept["indexers"], kept["memories"]
         self.indexers.ensure(self.handlers.registry._indexing.get_all_handlers())
