@@ -261,9 +261,13 @@ def paused() -> Mark:
     return Mark(PAUSED, TRUE, "Paused", "spec.adaptation.mode is Paused: the plan stays")
 
 
-def pinned(plan: str, problem: str) -> Mark:
-    """A plan is pinned."""
-    reason, message = ("PinUnknown", problem) if problem else ("Pinned", f"pinned to {plan}")
+def pinned(plan: str) -> Mark:
+    """A plan is pinned, and serves or is about to."""
+    return Mark(PAUSED, TRUE, "Pinned", f"pinned to {plan}")
+
+
+def pin_fails(reason: str, message: str) -> Mark:
+    """A plan is pinned and does not serve."""
     return Mark(PAUSED, TRUE, reason, message)
 
 

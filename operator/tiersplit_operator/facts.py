@@ -257,6 +257,13 @@ class Move:
     node: str = ""
 
 
+class PinProblem(NamedTuple):
+    """Why a pinned plan does not serve: one word for programs, a sentence that says what to write or wait for."""
+
+    reason: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class AdaptationView:
     """What adaptation has to say about one resource.
@@ -276,7 +283,7 @@ class AdaptationView:
         nodes: how many heads use each plan, by digest.
         fallback: why observations cannot be used; empty: they can.
         recommendation: what would be done if it were allowed; empty: nothing.
-        pin_problem: why the pinned plan cannot serve; empty: no pin, or it serves.
+        pin_problem: why the pinned plan does not serve; None: no pin, or it serves.
         problems: what stages complain of, by pod.
         moves: decisions since this process leads, newest first.
         switching: the present target is not yet what all requests use.
@@ -296,7 +303,7 @@ class AdaptationView:
     nodes: Mapping[str, int] = field(default_factory=dict)
     fallback: str = ""
     recommendation: str = ""
-    pin_problem: str = ""
+    pin_problem: PinProblem | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
     moves: tuple[Move, ...] = ()
     switching: bool = False

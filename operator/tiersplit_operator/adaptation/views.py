@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 
+from tiersplit_api.v1alpha1.types import PINNED_PLAN
 from tiersplit_control.catalogue import Catalogue
 from tiersplit_core.adaptation.policy import Mode, Verdict
 from tiersplit_operator.adaptation.member import MAX_MOVES, Member
 from tiersplit_operator.adaptation.outlook import Outlook
 from tiersplit_operator.adaptation.succession import plan_digest
-from tiersplit_operator.facts import AdaptationView, LinkSeen, Move, StageSeen
+from tiersplit_operator.facts import AdaptationView, LinkSeen, Move, PinProblem, StageSeen
 
 _SHOWN_DIGITS = 19
 
@@ -93,12 +94,19 @@ def _recommendation(member: Member) -> str:
     return f"{plan_digest(decision.better or '')[:_SHOWN_DIGITS]}: {decision.reason}"
 
 
-def _pin_problem(member: Member, now: float) -> str:
-    pinned, problem = member.pin
+def _pin_problem(member: Member, now: float) -> PinProblem | None:
+    pinned, unknown = member.pin
+    if unknown:
+        return PinProblem("PinUnknown", f"annotation {PINNED_PLAN}: {unknown}; until then the selected plan stays")
     if pinned is None or member.selected == pinned:
-        return problem
+        return None
+    name = plan_digest(pinned)[:_SHOWN_DIGITS]
     if pinned not in member.selectable(now):
-        return "no head has verified the pinned plan yet"
+        message = (
+            f"plan {name} is known, and no head has verified it yet; it serves once a head's golden request passes"
+        )
+        return PinProblem("PinUnverified", f"{message} (Ready and the stages' logs say what keeps it)")
     if member.served.intent.policy.mode is Mode.PAUSED:
-        return "adaptation.mode is Paused; write Auto or Recommend to let the pin move it"
-    return "a link that the pinned plan needs is down"
+        message = f"spec.adaptation.mode is Paused; write Auto or Recommend to let the pin move it to {name}"
+        return PinProblem("PinPaused", message)
+    return PinProblem("PinUnreachable", f"a link that plan {name} needs is down; it serves once the link is back")

@@ -117,7 +117,8 @@ def adaptation(progress: Progress) -> Progress:
     mark = conditions.fallback_on(fallback) if fallback else conditions.fallback_off()
     mode, pin = resource.spec.adaptation.mode, resource.metadata.annotations.get(PINNED_PLAN, "")
     if pin:
-        return progress.mark(mark, conditions.pinned(pin, view.pin_problem if view else ""))
+        problem = view.pin_problem if view else None
+        return progress.mark(mark, conditions.pin_fails(*problem) if problem else conditions.pinned(pin))
     if mode is AdaptationMode.PAUSED:
         return progress.mark(mark, conditions.paused())
     if mode is AdaptationMode.RECOMMEND:

@@ -23,7 +23,7 @@ from tests.support.operator_facts import (
     workload,
 )
 from tiersplit_operator.decide.steps import decide
-from tiersplit_operator.facts import JobState
+from tiersplit_operator.facts import JobState, PinProblem
 
 
 def said(progress, kind):
@@ -171,6 +171,17 @@ def test_the_mode_of_adaptation_is_a_condition(case):
     body = given(**spec)
     body["metadata"] = {**body["metadata"], "annotations": annotations}
     assert said(settled(serving(body=body), planned()), "Paused") == expected
+
+
+@pytest.mark.parametrize("reason", ["PinUnknown", "PinUnverified", "PinPaused", "PinUnreachable"])
+def test_a_pin_that_does_not_serve_says_which_of_its_problems_it_has(reason):
+    body = given()
+    body["metadata"] = {**body["metadata"], "annotations": {"tiersplit.dev/pinned-plan": PLAN}}
+    known = serving(body=body)
+    known = replace(known, adaptation=replace(known.adaptation, pin_problem=PinProblem(reason, "write it so")))
+    progress = settled(known, planned())
+    assert said(progress, "Paused") == ("True", reason)
+    assert progress.marks["Paused"].message == "write it so"
 
 
 def test_observations_that_fail_are_a_fallback_and_ready_stays():

@@ -122,7 +122,8 @@ def test_paused_does_nothing_even_for_a_pin():
     made.member.route.selected = FAST
     made.rate = 2e5
     assert made.looks(20) == {FAST}
-    assert "Paused" in made.view.pin_problem
+    assert made.view.pin_problem.reason == "PinPaused"
+    assert "write Auto or Recommend" in made.view.pin_problem.message
 
 
 def test_a_pinned_plan_serves_whatever_the_link_does():
@@ -131,13 +132,15 @@ def test_a_pinned_plan_serves_whatever_the_link_does():
     made.rate = 1e9
     assert made.looks(20) == {EDGE}
     assert made.member.route.guidance.mode == pb.Guidance.MODE_FOLLOW_SELECTED
-    assert made.view.pin_problem == ""
+    assert made.view.pin_problem is None
 
 
 def test_a_pin_that_nobody_knows_is_said_and_changes_nothing():
     made = Resource(annotations={"tiersplit.dev/pinned-plan": "abcdef123456"})
     assert made.look() == FAST
-    assert "names 0 plans" in made.view.pin_problem
+    assert made.view.pin_problem.reason == "PinUnknown"
+    assert "names 0 plans" in made.view.pin_problem.message
+    assert "tiersplit.dev/pinned-plan" in made.view.pin_problem.message
 
 
 def test_a_pin_that_heads_have_not_verified_waits():
@@ -145,7 +148,8 @@ def test_a_pin_that_heads_have_not_verified_waits():
     made.verified = [FAST]
     made.member.route.selected = FAST
     assert made.looks(3) == {FAST}
-    assert made.view.pin_problem == "no head has verified the pinned plan yet"
+    assert made.view.pin_problem.reason == "PinUnverified"
+    assert EDGE[:19] in made.view.pin_problem.message
 
 
 def test_a_link_that_goes_down_is_left_at_once_and_taken_again_after_the_cooldown():
