@@ -1,8 +1,10 @@
 """What planning came to, as it lies beside the surface in the registry."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from tiersplit_core.errors import BundleError
 
@@ -31,7 +33,7 @@ class PlanOutcome:
     round: int
     off: float = 0.0
     uncut: int = 0
-    unmeasured: Mapping[str, list[str]] = field(default_factory=dict)
+    unmeasured: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     base_bytes: Mapping[str, int] = field(default_factory=dict)
 
     def to_text(self) -> str:
@@ -40,12 +42,71 @@ class PlanOutcome:
 
     @classmethod
     def read(cls, text: str) -> "PlanOutcome":
-        """The outcome that an annotation holds.
+        """The outcome that an annotation holds; what it says besides, a later version's, is left.
 
         Raises:
-            BundleError: it holds none.
+            BundleError: it holds none; the path names the field that is wrong.
         """
         try:
-            return cls(**json.loads(text))
-        except (TypeError, ValueError) as error:
-            raise BundleError("the surface's entry says nothing of how it was planned", ANNOTATION) from error
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise _wrong("is no JSON") from error
+        if not isinstance(found, dict):
+            raise _wrong("is no object")
+        return cls(
+            settled=_settled(found),
+            plans=_count(found, "plans"),
+            round=_count(found, "round"),
+            off=_share(found, "off"),
+            uncut=_count(found, "uncut", 0),
+            unmeasured=_unmeasured(found),
+            base_bytes=_sizes(found),
+        )
+
+
+def _wrong(what: str, field: str = "") -> BundleError:
+    where = f"{ANNOTATION}.{field}" if field else ANNOTATION
+    return BundleError(f"{what}; remove the tag plan-… from the registry to have the plan made again", where)
+
+
+def _settled(found: Mapping[str, Any]) -> bool:
+    value = found.get("settled")
+    if not isinstance(value, bool):
+        raise _wrong("must be true or false", "settled")
+    return value
+
+
+def _count(found: Mapping[str, Any], field: str, default: int | None = None) -> int:
+    return _whole(found.get(field, default), field)
+
+
+def _whole(value: object, field: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise _wrong("must be a whole number, 0 or more", field)
+    return value
+
+
+def _share(found: Mapping[str, Any], field: str) -> float:
+    value = found.get(field, 0.0)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+        raise _wrong("must be a number, 0 or more", field)
+    return float(value)
+
+
+def _unmeasured(found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    ids = _tiers(found, "unmeasured")
+    for tier, segments in ids.items():
+        if not isinstance(segments, list) or not all(isinstance(segment, str) for segment in segments):
+            raise _wrong("must be a list of segments' ids", f"unmeasured.{tier}")
+    return {tier: tuple(segments) for tier, segments in ids.items()}
+
+
+def _sizes(found: Mapping[str, Any]) -> dict[str, int]:
+    return {tier: _whole(size, f"base_bytes.{tier}") for tier, size in _tiers(found, "base_bytes").items()}
+
+
+def _tiers(found: Mapping[str, Any], field: str) -> dict[str, Any]:
+    value = found.get(field, {})
+    if not isinstance(value, dict):
+        raise _wrong("must be an object, by tier", field)
+    return value

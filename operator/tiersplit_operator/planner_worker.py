@@ -78,7 +78,7 @@ def _waiting(found: Waiting) -> dict[str, Any]:
         plans=len(surface.plans),
         round=found.round.number,
         uncut=len(found.work.uncut),
-        unmeasured={tier: list(ids) for tier, ids in found.work.unmeasured.items()},
+        unmeasured={tier: tuple(ids) for tier, ids in found.work.unmeasured.items()},
     )
     return {"surface": surface_to_json(surface), "outcome": outcome.to_text(), "profiles": {}}
 

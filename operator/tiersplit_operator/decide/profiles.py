@@ -38,7 +38,7 @@ def profile_layers(progress: Progress) -> Progress:
     return progress
 
 
-def measure_segments(progress: Progress, cut: ArtifactRecord, wanted: Mapping[str, list[str]]) -> Progress:
+def measure_segments(progress: Progress, cut: ArtifactRecord, wanted: Mapping[str, tuple[str, ...]]) -> Progress:
     """What tiers take for segments that were cut; `wanted` are their ids per tier."""
     context, intent = progress.context, progress.intent
     if context is None or intent is None:
