@@ -10,11 +10,11 @@ _CGROUP = Path("/sys/fs/cgroup")
 def usable_processors(cgroup: Path = _CGROUP) -> int:
     """Processors of this process's cpuset, or fewer where its cgroup's quota (version 2 or 1) is for fewer."""
     allowed = len(os.sched_getaffinity(0))
-    quota = _quota(cgroup)
-    return max(1, allowed if quota is None else min(allowed, math.ceil(quota)))
+    granted = quota(cgroup)
+    return max(1, allowed if granted is None else min(allowed, math.ceil(granted)))
 
 
-def _quota(cgroup: Path) -> float | None:
+def quota(cgroup: Path = _CGROUP) -> float | None:
     """Processors' worth of time that the cgroup may use; None where it is not limited."""
     version1 = [cgroup / "cpu" / "cpu.cfs_quota_us", cgroup / "cpu" / "cpu.cfs_period_us"]
     words = _words(cgroup / "cpu.max") or [word for path in version1 for word in _words(path)]

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 from typing import Any
 
@@ -24,6 +25,7 @@ from tiersplit_core.profile.serving import Overhead, ServingProfile, fit_overhea
 from tiersplit_stage.measure.echo import ANSWER, DATA, FAR, FIRST, MODEL, NEAR, SECOND
 from tiersplit_stage.measure.room import room_bytes
 from tiersplit_stage.measure.settings import Say, Settings
+from tiersplit_stage.processors import quota
 from tiersplit_wire.client import InferenceClient
 
 _LEAST_BYTES, _MOST_BYTES = 4096, (2**20, 4 * 2**20)
@@ -57,11 +59,19 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Seconds of one request of one size, by what they are spent on."""
+    """Seconds of one request of one size, by what they are spent on.
+
+    Attributes:
+        request_s: taking the request and answering it.
+        send_s: handing on.
+        receive_s: being handed something.
+        own: what of the hop's seconds is left where each process has a limit of its own.
+    """
 
     request_s: float
     send_s: float
     receive_s: float
+    own: float = 1.0
 
 
 def measure_serving(settings: Settings, sample_bytes: int, say: Say) -> ServingProfile | None:
@@ -83,7 +93,8 @@ def measure_serving(settings: Settings, sample_bytes: int, say: Say) -> ServingP
     with _stages() as (first, second):
         found, receipts = _measure(first, second, sizes, settings.budget_s)
     say(f"serving at {len(sizes)} sizes")
-    return profile_of(found, receipts)
+    granted = quota()
+    return profile_of(found, receipts, limited=granted is not None and granted < 1)
 
 
 def payload_sizes(sample_bytes: int, batches: Sequence[int]) -> tuple[int, ...]:
@@ -92,37 +103,56 @@ def payload_sizes(sample_bytes: int, batches: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(size) // 4 * 4 for size in np.geomspace(_LEAST_BYTES, most, 3))
 
 
-def profile_of(found: Mapping[int, tuple[Seen, Seen]], receipts: Sequence[tuple[int, float]]) -> ServingProfile:
+def profile_of(
+    found: Mapping[int, tuple[Seen, Seen]], receipts: Sequence[tuple[int, float]], *, limited: bool = False
+) -> ServingProfile:
     """The profile.
 
     Args:
         found: per payload size, what was seen without the second stage and with it.
         receipts: bytes of transmissions, and seconds until their receipt.
+        limited: this container may use less than one processor.
     """
     sizes = list(found)
-    costs = [costs_of(near, far) for near, far in found.values()]
+    costs = [costs_of(near, far, limited=limited) for near, far in found.values()]
+    own = median(cost.own for cost in costs)
     return ServingProfile(
         request=fit_overhead(sizes, [cost.request_s for cost in costs]),
         send=fit_overhead(sizes, [cost.send_s for cost in costs]),
         receive=fit_overhead(sizes, [cost.receive_s for cost in costs]),
-        receipt=_receipt(receipts),
+        receipt=_receipt([(size, own * seconds) for size, seconds in receipts]),
     )
 
 
-def costs_of(near: Seen, far: Seen) -> Costs:
+def costs_of(near: Seen, far: Seen, *, limited: bool = False) -> Costs:
     """What the parts cost, from what requests take without the second stage and with it.
 
     What the second stage spends on requests that do not reach it, any process spends on being watched. The client of a
     deployment has processors of its own: what it waited here because of a limit does not count.
+
+    Under a limit the processes wait here for time that the others used up, which when they serve each has for itself. So
+    a part costs no more than its processor seconds, stretched as all of them together were. What is received comes
+    after a rest, when the limit is not reached, and is answered when it may be: half of it is stretched.
+
+    Args:
+        near: without the second stage.
+        far: with it.
+        limited: the processes share less than one processor.
     """
     watched_s = near.second_s
     first_s = max(near.first_s - watched_s, 1e-9)
-    share = first_s / (first_s + near.client_s)
-    hop_s = max(far.wall_s - near.wall_s, 0.0)
     sending_s, receiving_s = max(far.first_s - near.first_s, 1e-9), max(far.second_s - watched_s, 1e-9)
+    spent_s = far.client_s + first_s + sending_s + receiving_s
+    most = max(far.wall_s / spent_s, 1.0) if limited else inf
+    share = first_s / (first_s + near.client_s)
     received = receiving_s / (receiving_s + sending_s)
-    request_s = near.wall_s * share + min(near.client_s, near.wall_s * (1 - share))
-    return Costs(request_s, hop_s * (1 - received), hop_s * received)
+    hop_s = max(far.wall_s - near.wall_s, 0.0)
+    send_s, receive_s = (
+        min(hop_s * (1 - received), most * sending_s),
+        min(hop_s * received, (1 + most) / 2 * receiving_s),
+    )
+    request_s = min(near.wall_s * share, most * first_s) + min(near.client_s, near.wall_s * (1 - share))
+    return Costs(request_s, send_s, receive_s, (send_s + receive_s) / hop_s if hop_s > 0 else 1.0)
 
 
 def _receipt(receipts: Sequence[tuple[int, float]]) -> Overhead:

@@ -16,11 +16,18 @@ def test_without_a_limit_the_parts_sum_to_what_the_client_saw():
     assert costs.receive_s == pytest.approx(2 * costs.send_s)
 
 
-def test_what_a_limit_makes_the_client_wait_is_not_the_deployments():
-    near, far = Seen(0.04, 0.001, 0.0032, 0.0002), Seen(0.07, 0.001, 0.0042, 0.0022)
-    costs = costs_of(near, far)
-    assert costs.request_s == pytest.approx(0.04 * 3 / 4 + 0.001)
-    assert costs.send_s + costs.receive_s == pytest.approx(0.03)
+def test_under_a_limit_nobody_pays_for_what_others_used_up():
+    near, far = Seen(0.027, 0.001, 0.0032, 0.0002), Seen(0.042, 0.001, 0.0042, 0.0022)
+    stretch = 0.042 / 0.007
+    costs = costs_of(near, far, limited=True)
+    assert costs.request_s == pytest.approx(stretch * 0.003 + 0.001)
+    assert (costs.send_s, costs.receive_s) == pytest.approx((0.005, (1 + stretch) / 2 * 0.002))
+    assert costs.own == pytest.approx(0.012 / 0.015)
+
+
+def test_a_limit_that_is_never_reached_changes_nothing():
+    near, far = Seen(0.004, 0.001, 0.0032, 0.0002), Seen(0.0065, 0.001, 0.0042, 0.0022)
+    assert costs_of(near, far, limited=True) == costs_of(near, far)
 
 
 def test_noise_never_makes_a_cost_negative():

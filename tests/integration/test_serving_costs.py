@@ -1,0 +1,56 @@
+"""What serving is predicted to cost is what requests spend besides their layers, through real stages."""
+
+import time
+from statistics import fmean, median
+
+import numpy as np
+import pytest
+
+from tests.support.stages import MODEL, WIDTH, deployment
+from tiersplit_stage.measure.serving import measure_serving
+from tiersplit_stage.measure.settings import Settings
+from tiersplit_wire.client import InferenceClient
+
+PLANS = {"000": 0, "001": 1, "011": 1, "012": 2}
+"""The hops of each."""
+
+ROUNDS, IN_A_ROW, REST_S = 8, 3, 0.02
+SETTINGS = Settings("edge", batches=(1,), budget_s=0.5)
+
+
+@pytest.fixture(scope="module")
+def spent(tmp_path_factory):
+    """Seconds besides layers per plan, and the profiles that were measured before and after."""
+    before = measure_serving(SETTINGS, 16, lambda _: None)
+    with deployment(tmp_path_factory.mktemp("serving")) as made, InferenceClient(made.head) as client:
+        made.publish(list(PLANS), "000", fallback="000")
+        made.controller.wait_selectable(*PLANS)
+        seconds = {plan: [] for plan in PLANS}
+        for _ in range(ROUNDS):
+            for plan in PLANS:
+                made.publish(list(PLANS), plan, fallback="000")
+                made.controller.wait_active(plan)
+                seconds[plan] += [besides_layers(client) for _ in range(IN_A_ROW)]
+    after = measure_serving(SETTINGS, 16, lambda _: None)
+    return {plan: median(taken) for plan, taken in seconds.items()}, (before, after)
+
+
+def besides_layers(client):
+    time.sleep(REST_S)
+    began = time.perf_counter()
+    reply = client.infer(MODEL, {"image": np.ones((1, 4), np.float32)}, timeout_s=20)
+    return time.perf_counter() - began - reply.parameters["compute_us"] / 1e6
+
+
+def predicted(profile, hops):
+    crossing = 4 * WIDTH
+    hop_s = profile.send.seconds(crossing) + profile.receive.seconds(crossing)
+    return profile.request.seconds(16) + hops * hop_s
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_requests_spend_besides_their_layers_what_was_profiled(spent, plan):
+    seconds, profiles = spent
+    expected = fmean(predicted(profile, PLANS[plan]) for profile in profiles)
+    # Both are a few milliseconds on a machine that others use too.
+    assert seconds[plan] == pytest.approx(expected, rel=0.5)
