@@ -1,7 +1,7 @@
 """The status: made from what was decided, small, and written only when there is something to say."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tiersplit_core.units import format_bytes, format_seconds
@@ -123,7 +123,7 @@ def pause_s(before: Mapping[str, Any], after: Mapping[str, Any]) -> float | None
     return QUIET_S if has_drifted(before, after) else None
 
 
-def _newest(status: Mapping[str, Any]) -> list[tuple[object, ...]]:
+def _newest(status: Mapping[str, Any]) -> Sequence[tuple[object, ...]]:
     """The newest move, a head's own included."""
     return [(entry.get("time"), entry.get("plan")) for entry in status.get("history") or ()][:1]
 
