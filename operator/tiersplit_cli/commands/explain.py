@@ -12,6 +12,7 @@ from tiersplit_cli.quiet import native_output_on_stderr
 
 if TYPE_CHECKING:
     from tiersplit_cli.explain.reason import Explanation
+    from tiersplit_core.planning.guidelines import ModelFacts
     from tiersplit_core.planning.problem import Problem
 
 
@@ -48,7 +49,7 @@ def explain(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
 
     request = BundleRequest(bundle, profile, latency, memory, objective, keep_input, result_back)
     given = one_problem(problem, request, bandwidth, batch)
-    explanation = _explained(given, time_limit)
+    explanation = _explained(given, time_limit, _facts(bundle))
     answer = explanation_to_json(explanation)
     if pictures:
         write_png(png, explanation)
@@ -58,9 +59,19 @@ def explain(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     emit(answer, output, lambda: Text("\n".join(f"• {sentence}" for sentence in sentences(explanation))))
 
 
-def _explained(given: "Problem", time_limit: float) -> "Explanation":
+def _facts(bundle: Path | None) -> "ModelFacts | None":
+    """The sizes of a bundle's model; a problem's document says less."""
+    if bundle is None:
+        return None
+    from tiersplit_bundle.bundle import Bundle  # noqa: PLC0415 - only bundles need it
+    from tiersplit_core.planning.guidelines import facts_of_graph  # noqa: PLC0415
+
+    return facts_of_graph(Bundle.open(bundle).graph)
+
+
+def _explained(given: "Problem", time_limit: float, facts: "ModelFacts | None") -> "Explanation":
     from tiersplit_cli.explain.reason import explain_problem  # noqa: PLC0415 - --help needs none of this
 
     with native_output_on_stderr(), progress() as bar:
         task = bar.add_task("planning", total=len(given.links) + 2 + (len(given.links) > 1))
-        return explain_problem(given, time_limit, lambda what: bar.update(task, description=what, advance=1))
+        return explain_problem(given, time_limit, lambda what: bar.update(task, description=what, advance=1), facts)

@@ -10,6 +10,7 @@ from tiersplit_cli.explain.splits import SplitCost, cost_of, split_costs
 from tiersplit_cli.explain.sweep import PlanLine, Sweep, line_of, sweep_link, with_bandwidth
 from tiersplit_core.cost.arrays import Ints, ProblemArrays, arrays_of
 from tiersplit_core.errors import InfeasibleError
+from tiersplit_core.planning.guidelines import ModelFacts, facts_of_problem
 from tiersplit_core.planning.planner import solve
 from tiersplit_core.planning.problem import Problem
 from tiersplit_core.planning.solution import Solution, Status
@@ -35,6 +36,7 @@ class Explanation:
         neighbours: the nearest other plans, and each tier alone.
         sweeps: the best plan at every bandwidth, one link at a time.
         regions: the plans that are best somewhere when the first two links change together; empty for one link.
+        facts: the model's sizes, which guidelines look at.
     """
 
     arrays: ProblemArrays
@@ -44,15 +46,22 @@ class Explanation:
     neighbours: tuple[Neighbour, ...]
     sweeps: tuple[Sweep, ...]
     regions: tuple[PlanLine, ...]
+    facts: ModelFacts
 
 
-def explain_problem(problem: Problem, time_limit_s: float, step: Callable[[str], None] = lambda _: None) -> Explanation:
+def explain_problem(
+    problem: Problem,
+    time_limit_s: float,
+    step: Callable[[str], None] = lambda _: None,
+    facts: ModelFacts | None = None,
+) -> Explanation:
     """Explain the best plan of a problem.
 
     Args:
         problem: the problem.
         time_limit_s: bound for the plan's solve, where it searches.
         step: told what is being computed, for a progress display.
+        facts: the model's sizes; None: those that the problem says.
 
     Raises:
         InfeasibleError: no plan satisfies the constraints.
@@ -86,6 +95,7 @@ def explain_problem(problem: Problem, time_limit_s: float, step: Callable[[str],
         neighbours=neighbours_of(arrays, tiers),
         sweeps=tuple(sweeps),
         regions=_regions(problem, sweeps, best, step) if len(problem.links) > 1 else (),
+        facts=facts or facts_of_problem(problem),
     )
 
 

@@ -117,20 +117,21 @@ def _continuations(arrays: ProblemArrays) -> list[Ints]:
 def link_seconds(arrays: ProblemArrays, link: int) -> Floats:
     """Seconds of a link and its ends per split point, shape (L + 1,), if everything before it lies before the link."""
     count = arrays.layers + 1
-    crossing = np.zeros(count + 1, dtype=np.int64)
+    crossing = np.zeros((2, count + 1), dtype=np.int64)
     last = np.full(count, -1)
     np.maximum.at(last, arrays.read_value, arrays.read_layer)
-    # Value v (made by layer v - 1) crosses the split points v … last reader.
+    # Value v (made by layer v - 1) crosses the split points v … last reader; one of no bytes uses the link as well.
     for value, reader in enumerate(last.tolist()):
         if reader >= value:
-            crossing[value] += arrays.sent_bytes[value]
-            crossing[reader + 1] -= arrays.sent_bytes[value]
-    size = np.cumsum(crossing)[:count]
-    trips = crossed = (size > 0).astype(np.int64)
+            amount = (arrays.sent_bytes[value], 1)
+            crossing[:, value] += amount
+            crossing[:, reader + 1] -= amount
+    size, values = np.cumsum(crossing, axis=1)[:, :count]
+    trips = crossed = (values > 0).astype(np.int64)
     if arrays.way_back:
         back = np.zeros(count, dtype=np.int64)
         for layer in arrays.outputs.tolist():
             back[: layer + 1] += arrays.value_bytes[layer + 1]
-        size, trips = size + back, trips + (back > 0)
+        size, trips = size + back, trips + (np.arange(count) <= arrays.outputs.max())
     seconds = trips * arrays.latency_s[link] + (crossed * arrays.hop_s[:, link].sum() + size * arrays.s_per_byte[link])
     return np.asarray(seconds, dtype=np.float64)

@@ -11,6 +11,7 @@ from tiersplit_cli.explain.style import look, to_png, to_svg
 from tiersplit_cli.explain.sweep import Sweep
 from tiersplit_cli.explain.words import current_interval, piece_words, plan_label, sentences
 from tiersplit_core.planning.answer import answer_to_json
+from tiersplit_core.planning.guidelines import advice
 from tiersplit_core.units import format_bandwidth, format_seconds
 
 
@@ -116,6 +117,9 @@ def explanation_to_json(explanation: Explanation) -> dict[str, Any]:
             for split in explanation.splits
         ],
         "bandwidth": [_sweep_to_json(explanation, sweep) for sweep in explanation.sweeps],
+        "guidelines": [
+            {"outcome": given.outcome.value, "because": given.sentence} for given in advice(explanation.facts)
+        ],
     }
 
 

@@ -6,6 +6,7 @@ from tiersplit_cli.explain.neighbours import Neighbour
 from tiersplit_cli.explain.reason import RANGE, Explanation
 from tiersplit_cli.explain.splits import Piece
 from tiersplit_cli.explain.sweep import Sweep
+from tiersplit_core.planning.guidelines import advice, advice_sentence, outcome_of
 from tiersplit_core.planning.problem import Objective, Problem
 from tiersplit_core.planning.solution import Status
 from tiersplit_core.units import format_bandwidth, format_bytes, format_seconds
@@ -19,13 +20,20 @@ def plan_label(problem: Problem, tiers: Sequence[int]) -> str:
 
 
 def sentences(explanation: Explanation) -> tuple[str, ...]:
-    """What the plan is, what it costs, why not its neighbours, and when it would change."""
+    """What the plan is, what it costs, why not its neighbours, when it would change, and what guidelines say."""
     return (
         _what(explanation),
         _parts(explanation),
         *_why_not(explanation),
         *(_changes(explanation, sweep) for sweep in explanation.sweeps),
+        *guideline_sentences(explanation),
     )
+
+
+def guideline_sentences(explanation: Explanation) -> list[str]:
+    """What AUTO-SPLIT's guidelines make of the model, beside what the plan does."""
+    plan = outcome_of(explanation.plan.tiers)
+    return [advice_sentence(given, plan) for given in advice(explanation.facts)]
 
 
 def _what(explanation: Explanation) -> str:

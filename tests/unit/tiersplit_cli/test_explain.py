@@ -20,6 +20,7 @@ from tiersplit_cli.explain.words import plan_label, sentences
 from tiersplit_cli.main import main
 from tiersplit_core.cost.arrays import Ints, arrays_of
 from tiersplit_core.cost.latency import objective_s
+from tiersplit_core.planning.guidelines import ModelFacts
 from tiersplit_core.planning.planner import solve
 from tiersplit_core.planning.problem import Link, Objective, Problem, ProblemLayer, Serving, Tier
 from tiersplit_core.planning.problem_json import problem_to_json
@@ -135,6 +136,15 @@ def test_the_words_name_the_plan_its_neighbours_and_the_bandwidths(objective: Ob
     assert "Not " in words
     assert "edge:mdc is at 10 Mbps" in words
     assert "would change" in words
+
+
+def test_guidelines_stand_beside_what_the_plan_does() -> None:
+    explanation = explain_problem(chain(), 2.0)
+    words = sentences(explanation)
+    assert any("AUTO-SPLIT's guideline" in sentence and "edge-only is likely best" in sentence for sentence in words)
+    assert explanation_to_json(explanation)["guidelines"][0]["outcome"] == "edge-only"
+    large = replace(explanation, facts=ModelFacts(10**9, 10, (1,), 640))
+    assert "640 pixels" in sentences(large)[-1]
 
 
 def test_the_files_are_whole_and_need_nothing_else(tmp_path: Path) -> None:

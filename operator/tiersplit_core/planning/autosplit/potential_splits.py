@@ -62,7 +62,7 @@ def least_sent_bytes(arrays: ProblemArrays, widths: WidthArrays, heads: Bools) -
     """T_n: bytes behind each head with every activation at its fewest bits, b_min s^a, shape (H,)."""
     usable = np.where(widths.on_first, widths.sent_bytes, np.iinfo(np.int64).max)
     least = np.concatenate((arrays.sent_bytes[:1], usable.min(axis=1)))
-    return transmission_dag(arrays, heads) @ least
+    return np.asarray(transmission_dag(arrays, heads) @ least)
 
 
 def sends_no_more_than_input(arrays: ProblemArrays, widths: WidthArrays, heads: Bools) -> Bools:

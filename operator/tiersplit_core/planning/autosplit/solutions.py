@@ -143,7 +143,7 @@ def _least(widths: WidthArrays, allowed: Bools) -> Ints:
     """The allowed variant of least distortion per layer, the fastest of several, shape (L,)."""
     distortion = np.where(allowed, widths.distortion, np.inf)
     ties = allowed & (distortion <= distortion.min(axis=1, keepdims=True))
-    return np.where(ties, widths.seconds[:, :, 0], np.inf).argmin(axis=1)
+    return np.asarray(np.where(ties, widths.seconds[:, :, 0], np.inf).argmin(axis=1))
 
 
 def potential_solutions(search: WidthSearch, splits: Iterable[Split]) -> Iterator[Candidate]:

@@ -1,0 +1,66 @@
+"""Bit widths for a planning problem: its layers' variants, from what calibration found out and seconds per width."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+
+from tiersplit_core.cost.problem import Problem, ProblemLayer, Variant
+from tiersplit_core.errors import StatisticsError
+from tiersplit_core.graph.ir import LayerGraph
+from tiersplit_core.profile.systolic import SystolicArray, elements_read, layer_seconds
+from tiersplit_core.quantization.statistics import BIT_WIDTHS, LayerStatistics, Statistics
+
+SecondsOf = Callable[[str, int, int], float]
+"""Seconds of a layer, by its name, at weights and activations of so many bits: L_i(b_i^w, b_i^a) of AUTO-SPLIT §3.1."""
+
+
+def with_variants(
+    problem: Problem, statistics: Statistics, seconds: Mapping[str, SecondsOf], widths: Sequence[int] = BIT_WIDTHS
+) -> Problem:
+    """The problem whose layers may run at all pairs of bit widths.
+
+    A layer without weights has one variant per activation width, and one that hands on no floating-point values none.
+
+    Args:
+        problem: of the same graph; its seconds and bytes are those of layers as they are.
+        statistics: distortions and sizes, per sample.
+        seconds: per tier that can run quantised layers, at the problem's batch size.
+        widths: the bit widths B.
+
+    Raises:
+        StatisticsError: a layer has no statistics, or not at one of the widths.
+    """
+    for layer in problem.layers:
+        if layer.name not in statistics.by_name:
+            raise StatisticsError(f"the layer {layer.name!r} was not calibrated; calibrate this graph", "layers")
+    layers = (_with_variants(layer, statistics[layer.name], problem.batch, seconds, widths) for layer in problem.layers)
+    return replace(problem, layers=tuple(layers))
+
+
+def _with_variants(
+    layer: ProblemLayer, found: LayerStatistics, batch: int, seconds: Mapping[str, SecondsOf], widths: Sequence[int]
+) -> ProblemLayer:
+    if not found.activation_distortion:
+        return layer
+    pairs = product(widths, repeat=2) if found.weight_elements else zip(widths, widths, strict=True)
+    variants = tuple(
+        Variant(
+            weight_bits=w,
+            activation_bits=a,
+            weight_bytes=found.weight_bytes(w),
+            seconds={tier: of(layer.name, w, a) for tier, of in seconds.items()},
+            distortion=found.distortion(w, a),
+        )
+        for w, a in pairs
+    )
+    return replace(layer, elements=found.output_elements * batch, variants=variants)
+
+
+def systolic_seconds(graph: LayerGraph, hardware: SystolicArray, batch: int = 1) -> SecondsOf:
+    """Seconds per layer and bit widths on a simulated accelerator (AUTO-SPLIT §5.1)."""
+    reads = {layer.name: elements_read(graph, layer) for layer in graph.layers}
+
+    def seconds_of(name: str, weight_bits: int, activation_bits: int) -> float:
+        return layer_seconds(graph[name], reads[name], hardware, weight_bits, activation_bits, batch)
+
+    return seconds_of
