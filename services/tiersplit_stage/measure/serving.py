@@ -14,7 +14,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import inf
 from statistics import median
 from typing import Any
 
@@ -130,9 +129,9 @@ def costs_of(near: Seen, far: Seen, *, limited: bool = False) -> Costs:
     What the second stage spends on requests that do not reach it, any process spends on being watched. The client of a
     deployment has processors of its own: what it waited here because of a limit does not count.
 
-    Under a limit the processes wait here for time that the others used up, which when they serve each has for itself. So
-    a part costs no more than its processor seconds, stretched as all of them together were. What is received comes
-    after a rest, when the limit is not reached, and is answered when it may be: half of it is stretched.
+    Under a limit the processes wait here for time that the others used up, which when they serve each has for itself.
+    So a part costs its processor seconds, stretched as those of all of them together were. What is received comes after
+    a rest, when the limit is not reached, and is answered when it may be: half of it is stretched.
 
     Args:
         near: without the second stage.
@@ -143,16 +142,16 @@ def costs_of(near: Seen, far: Seen, *, limited: bool = False) -> Costs:
     first_s = max(near.first_s - watched_s, 1e-9)
     sending_s, receiving_s = max(far.first_s - near.first_s, 1e-9), max(far.second_s - watched_s, 1e-9)
     spent_s = far.client_s + first_s + sending_s + receiving_s
-    most = max(far.wall_s / spent_s, 1.0) if limited else inf
-    share = first_s / (first_s + near.client_s)
-    received = receiving_s / (receiving_s + sending_s)
-    hop_s = max(far.wall_s - near.wall_s, 0.0)
-    send_s, receive_s = (
-        min(hop_s * (1 - received), most * sending_s),
-        min(hop_s * received, (1 + most) / 2 * receiving_s),
-    )
-    request_s = min(near.wall_s * share, most * first_s) + min(near.client_s, near.wall_s * (1 - share))
-    return Costs(request_s, send_s, receive_s, (send_s + receive_s) / hop_s if hop_s > 0 else 1.0)
+    stretch = max(far.wall_s / spent_s, 1.0) if limited else 1.0
+    share, received = first_s / (first_s + near.client_s), receiving_s / (receiving_s + sending_s)
+    request_s, hop_s = near.wall_s * share, max(far.wall_s - near.wall_s, 0.0)
+    send_s, receive_s = hop_s * (1 - received), hop_s * received
+    if stretch > 1:
+        # Requests without the second stage hardly reach the limit; those of a stage that runs layers do.
+        request_s = stretch * first_s
+        send_s, receive_s = min(send_s, stretch * sending_s), min(receive_s, (1 + stretch) / 2 * receiving_s)
+    asking_s = min(near.client_s, near.wall_s * (1 - share))
+    return Costs(request_s + asking_s, send_s, receive_s, (send_s + receive_s) / hop_s if hop_s > 0 else 1.0)
 
 
 def _receipt(receipts: Sequence[tuple[int, float]]) -> Overhead:
