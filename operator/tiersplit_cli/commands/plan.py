@@ -11,6 +11,8 @@ from tiersplit_cli.quiet import native_output_on_stderr
 from tiersplit_core.errors import InfeasibleError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
     from tiersplit_core.planning.solution import Solution
@@ -66,9 +68,11 @@ def _table(solution: "Solution") -> "Table | str":
         title += f": {format_seconds(solution.objective_s)}"
     if solution.gap is not None:
         title += f", proven gap {solution.gap:.1e}"
+    if solution.distortion is not None:
+        title += f", distortion {solution.distortion:.3g}"
     table = Table("where", "what", "seconds", "bytes", title=title)
     for stage in solution.stages:
-        what = f"{len(stage.layers)} layers: {stage.layers[0]} … {stage.layers[-1]}"
+        what = f"{len(stage.layers)} layers: {stage.layers[0]} … {stage.layers[-1]}{_widths(solution, stage.layers)}"
         table.add_row(stage.tier, what, format_seconds(stage.compute_s), format_bytes(stage.memory_bytes))
     for sent in solution.transmissions:
         tensors = ", ".join(sent.tensors[:3]) + (f" and {len(sent.tensors) - 3} more" if len(sent.tensors) > 3 else "")
@@ -77,3 +81,11 @@ def _table(solution: "Solution") -> "Table | str":
     if solution.request_s > 0:
         table.add_row("client", "taking the request and answering it", format_seconds(solution.request_s), "")
     return table
+
+
+def _widths(solution: "Solution", layers: "Sequence[str]") -> str:
+    """Which bit widths the layers have, such as `, weights in 2, 8 bits, activations in 4 bits`."""
+    widths = solution.plan.widths if solution.plan else {}
+    chosen = [widths[name] for name in layers if name in widths]
+    kinds = {"weights": {w for w, _ in chosen}, "activations": {a for _, a in chosen}}
+    return "".join(f", {kind} in {', '.join(map(str, sorted(bits)))} bits" for kind, bits in kinds.items() if bits)

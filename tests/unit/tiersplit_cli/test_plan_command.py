@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from tests.support.problem_documents import document, spoiled
+from tests.support.quantised_problems import chain_of_four
+from tiersplit_core.planning.problem_json import problem_to_json
 
 
 def run(*arguments, stdin=None):
@@ -41,6 +43,43 @@ def test_a_plan_is_answered_in_the_form_of_the_contract(write):
         {"tier": "edge", "layers": ["a", "b", "c"], "compute_s": pytest.approx(0.012), "memory_bytes": 111 + 1550}
     ]
     assert answer["transmissions"] == []
+
+
+def quantised_document(**changes):
+    """A chain with bit widths as parsed JSON."""
+    return json.loads(json.dumps(problem_to_json(chain_of_four(**changes))))
+
+
+@pytest.mark.parametrize("solver", ["autosplit", "autosplit-exact"])
+def test_a_plan_with_bit_widths_says_them_their_distortion_and_what_travels_in_how_many_bits(write, solver):
+    path = write(quantised_document(memory=150_000, max_distortion=0.5))
+    done = run("plan", "--problem", path, "--solver", solver, "-o", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = json.loads(done.stdout)
+    on_edge = [name for name, tier in answer["placement"].items() if tier == "t0"]
+    assert on_edge
+    assert set(answer["widths"]) <= set(on_edge)
+    assert all(len(pair) == 2 and set(pair) <= {2, 4, 6, 8} for pair in answer["widths"].values())
+    assert 0 < answer["distortion"] <= 0.5
+    (sent,) = answer["transmissions"]
+    assert sent["bits"] == {on_edge[-1]: answer["widths"][on_edge[-1]][1]}
+    assert answer["stages"][0]["memory_bytes"] <= 150_000
+
+
+def test_transmission_bits_of_their_own_are_what_travels(write):
+    given = quantised_document(memory=90_000, raw_input_tier="t0") | {"transmission_bits": 1}
+    answer = json.loads(run("plan", "--problem", write(given), "--solver", "autosplit", "-o", "json").stdout)
+    (sent,) = answer["transmissions"]
+    assert set(sent["bits"].values()) == {1}
+
+
+def test_memory_that_no_bit_width_fits_ends_with_3_and_the_missing_bytes(write):
+    given = quantised_document(memory=1_000, raw_input_tier="t0")
+    done = run("plan", "--problem", write(given), "--solver", "autosplit", "-o", "json")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["status"] == "infeasible"
+    assert "79250 bytes" in done.stderr.replace("\n", " ")
+    assert "missing" in done.stderr
 
 
 def test_a_problem_may_come_from_stdin():
@@ -102,6 +141,8 @@ def test_all_solvers_are_listed_with_paper_and_guarantee():
     names = {row["name"] for row in rows}
     assert names >= {"auto", "min-cut", "dp", "milp", "exhaustive"}
     assert names >= {"edge-only", "cloud-only", "neurosurgeon", "dads", "qdmp", "random-split"}
+    assert names >= {"autosplit", "autosplit-exact", "qdmp-e", "qdmp-e-u4", "qdmp-mixed", "cloud16", "tq8"}
+    assert names >= {"u2", "u4", "u6", "u8"}
     assert all(row["paper"] and row["guarantee"] for row in rows)
 
 
@@ -110,3 +151,9 @@ def test_tables_for_people_say_what_was_chosen(write, command):
     done = run(*command, "--problem", write(document()))
     assert done.returncode == 0
     assert "edge" in done.stdout
+
+
+def test_the_table_names_the_bit_widths(write):
+    done = run("plan", "--problem", write(quantised_document(raw_input_tier="t0")), "--solver", "autosplit")
+    assert "weights in 2 bits" in " ".join(done.stdout.split())
+    assert "distortion" in done.stdout
