@@ -20,7 +20,18 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS, PAGE = "results.json", "RESULTS.md"
-LOCAL = ("planner", "surface", "serving", "transport", "residency", "memory", "prediction", "moves", "demo_trace")
+LOCAL = (
+    "planner",
+    "surface",
+    "serving",
+    "transport",
+    "transmission",
+    "residency",
+    "memory",
+    "prediction",
+    "moves",
+    "demo_trace",
+)
 CLUSTER = ("cluster_prediction", "cluster_adaptive", "cluster_moves", "cluster_scale")
 """They need what `make cluster-up` needs, and an hour or two; they run when they are asked for."""
 NAMES = (*LOCAL, *CLUSTER)

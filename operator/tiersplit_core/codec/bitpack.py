@@ -158,8 +158,12 @@ def _pack_4(flat: Bytes) -> Bytes:
 
 def _pack_6(flat: Bytes) -> Bytes:
     wide: _Wide = _padded(flat, 4).view("<u4")
-    folded: _Wide = (wide & 0x3F) | (wide >> 2 & 0xFC0) | (wide >> 4 & 0x3F000) | (wide >> 6 & 0xFC0000)
-    return np.ascontiguousarray(folded.astype("<u4").view(np.uint8).reshape(-1, 4)[:, :3]).reshape(-1)
+    folded = wide & 0x3F
+    for by, mask in ((2, 0xFC0), (4, 0x3F000), (6, 0xFC0000)):
+        part = wide >> by
+        part &= mask
+        folded |= part
+    return _columns(folded.view(np.uint8).reshape(-1, 4), 3).reshape(-1)
 
 
 def _unpack_2(packed: Bytes) -> Bytes:
@@ -178,12 +182,21 @@ def _unpack_4(packed: Bytes) -> Bytes:
 
 
 def _unpack_6(packed: Bytes) -> Bytes:
-    triples = np.zeros((-(-packed.size // 3), 4), np.uint8)
-    triples[:, :3] = _padded(packed, 3).reshape(-1, 3)
-    wide: _Wide = triples.view("<u4").reshape(-1)
-    spread = (wide & 0x3F) | (wide << 2 & 0x3F00) | (wide << 4 & 0x3F0000) | (wide << 6 & 0x3F000000)
-    unpacked: Bytes = spread.astype("<u4").view(np.uint8)
-    return unpacked
+    wide: _Wide = _columns(_padded(packed, 3).reshape(-1, 3), 4).view("<u4").reshape(-1)
+    spread = wide & 0x3F
+    for by, mask in ((2, 0x3F00), (4, 0x3F0000), (6, 0x3F000000)):
+        part = wide << by
+        part &= mask
+        spread |= part
+    return spread.view(np.uint8)
+
+
+def _columns(table: Bytes, count: int) -> Bytes:
+    """The first `count` columns, zeros where there are fewer; numpy copies long columns faster than short rows."""
+    found = np.zeros((table.shape[0], count), np.uint8)
+    for i in range(min(count, table.shape[1])):
+        found[:, i] = table[:, i]
+    return found
 
 
 _PACKERS = {2: _pack_2, 4: _pack_4, 6: _pack_6}

@@ -19,8 +19,8 @@ QUANTISED_BITS = WIDTHS
 _SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 
 _BLOCK = 30 * 1024
-"""Elements that are worked on at a time: their floats stay in the cache, and below 128 KiB, above which a stage's
-malloc maps memory afresh for each array, which takes longer than the arithmetic."""
+"""Elements that are worked on at a time: their floats stay in the cache, and in an array so small that the C library
+never has to map it afresh, page by page, which takes longer than the arithmetic."""
 
 _ROUNDER = np.float32(3 << 22)
 """Added to a small number, it leaves no room for a fraction: the sum is rounded to an integer (ties to even), which
