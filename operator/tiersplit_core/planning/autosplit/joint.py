@@ -7,16 +7,17 @@ Guarantee: never slower than the last tier alone or the first tier alone at any 
 allowed (remark 5). For latency over two tiers, with all heads looked at, the gap to the optimum of (5) is reported.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from tiersplit_core.cost.arrays import Bools, ProblemArrays
-from tiersplit_core.cost.widths import at_widths, width_arrays
+from tiersplit_core.cost.widths import at_widths, named_widths, width_arrays
 from tiersplit_core.planning.answer import infeasible
 from tiersplit_core.planning.autosplit.bounds import latency_bounds
-from tiersplit_core.planning.autosplit.choice import within_distortion
+from tiersplit_core.planning.autosplit.choice import Accuracies, bisected, within_distortion
 from tiersplit_core.planning.autosplit.continuations import later_widths, splits_behind
 from tiersplit_core.planning.autosplit.infeasible import missing_words
 from tiersplit_core.planning.autosplit.potential_splits import (
@@ -36,6 +37,7 @@ from tiersplit_core.planning.autosplit.solutions import (
 from tiersplit_core.planning.autosplit.splits import Split, least_memory
 from tiersplit_core.planning.cut_model import CutModel
 from tiersplit_core.planning.options import SolverOptions
+from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.solution import Solution
 from tiersplit_core.planning.two_tiers import first_and_last
 
@@ -110,3 +112,28 @@ def solve(arrays: ProblemArrays, options: SolverOptions) -> Solution:
         return infeasible(NAME, missing_words(found.search, found.splits))
     lower_s = min(*found.lower_s, best.objective_s) if found.provable else None
     return candidate_solution(found.search, best, NAME, lower_s)
+
+
+def solve_accurately(
+    arrays: ProblemArrays, options: SolverOptions, accuracy: Callable[[Plan], float], least: float
+) -> Solution:
+    """The fastest potential solution that is measured to be accurate enough (remark 4).
+
+    Args:
+        arrays: the problem; its `max_distortion` is left aside.
+        options: as for any solver.
+        accuracy: measures a plan's accuracy, larger is better; called for few plans, for each one once.
+        least: the accuracy that must be reached.
+    """
+    found = joint_search(arrays, options)
+    accuracies = Accuracies(lambda candidate: accuracy(_plan_of(found, candidate)))
+    best = bisected(found.candidates, accuracies, least)
+    if best is None:
+        tried = f"accuracy: none of {accuracies.measured} measured plans reaches {least:.6g}"
+        return infeasible(NAME, tried if found.candidates else missing_words(found.search, found.splits))
+    return candidate_solution(found.search, best, NAME, None)
+
+
+def _plan_of(found: JointSearch, candidate: Candidate) -> Plan:
+    arrays = found.search.arrays
+    return Plan(arrays.placement_of(candidate.split.tiers), named_widths(arrays.problem.layers, candidate.choice))

@@ -115,9 +115,11 @@ class WidthSearch:
             [np.ptp(np.where(on_first, s, s[:, :1]), axis=1) for s in (seconds, seconds + send_s)]
         )
         spread = np.tile(np.ptp(np.where(on_first, self.widths.distortion, 0.0), axis=1), 2)
-        prices = spread_s[(spread > 0) & (spread_s > 0)] / spread[(spread > 0) & (spread_s > 0)]
-        if not len(prices):
+        # A layer that errs a billionth of another one has no say, and its price could be any number.
+        counts = (spread > 1e-9 * spread.max(initial=0.0)) & (spread_s > 0)
+        if not counts.any():
             return np.zeros(1)
+        prices = spread_s[counts] / spread[counts]
         return np.concatenate(([0.0], np.geomspace(prices.min() / 10, prices.max() * 10, _MULTIPLIERS)))
 
 

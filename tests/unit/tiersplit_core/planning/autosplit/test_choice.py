@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.support.quantised_problems import chain_of_four, quantised
 from tiersplit_core.cost.arrays import arrays_of
 from tiersplit_core.planning.autosplit.choice import Accuracies, bisected, fastest_accurate, that_matter
-from tiersplit_core.planning.autosplit.joint import joint_search
+from tiersplit_core.planning.autosplit.joint import joint_search, solve_accurately
 from tiersplit_core.planning.options import SolverOptions
+from tiersplit_core.planning.solution import Status
 
 RELAXED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -84,3 +85,29 @@ def test_the_same_candidate_is_measured_once():
 def test_no_candidate_is_chosen_where_none_is_accurate_enough():
     candidates = searched(chain_of_four())
     assert fastest_accurate(candidates, Accuracies(lambda candidate: 0.1), 0.2) is None
+
+
+def test_a_plan_is_measured_by_its_widths_and_the_fastest_accurate_one_is_the_answer():
+    problem = chain_of_four(raw_input_tier="t0")
+    measured = []
+
+    def accuracy(plan):
+        measured.append(plan.digest)
+        return 1.0 - 0.1 * sum(8 - w for w, _ in plan.widths.values())
+
+    solution = solve_accurately(arrays_of(problem), SolverOptions(), accuracy, 0.8)
+    assert 1.0 - 0.1 * sum(8 - w for w, _ in solution.plan.widths.values()) >= 0.8
+    assert solution.plan.digest in measured
+    assert len(measured) == len(set(measured)) < 10
+
+
+def test_an_accuracy_that_nothing_reaches_is_infeasible_and_says_how_many_plans_were_measured():
+    solution = solve_accurately(arrays_of(chain_of_four()), SolverOptions(), lambda plan: 0.5, 0.9)
+    assert solution.status is Status.INFEASIBLE
+    assert solution.constraint.startswith("accuracy: none of")
+
+
+def test_memory_that_nothing_fits_is_named_before_anything_is_measured():
+    problem = chain_of_four(memory=1_000, raw_input_tier="t0")
+    solution = solve_accurately(arrays_of(problem), SolverOptions(), lambda plan: 1 / 0, 0.9)
+    assert "tiers[0].memory_bytes" in solution.constraint
