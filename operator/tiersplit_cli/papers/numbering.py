@@ -1,0 +1,47 @@
+"""How the tables of AUTO-SPLIT number layers.
+
+Classification networks and Faster R-CNN: convolutions and fully connected layers count, from 0 in the order in which
+they run, and a projection that runs beside a block (`downsample` in torchvision) counts before the block's last
+convolution: Table 10's 46, 49, 52 and 53 of ResNet-50 and Table 9's 10, 23, 42 and 52 of Faster R-CNN come out so.
+Networks of the YOLO family: the row of the published layer table, where shortcuts, routes and detection layers count
+too: Table 9's 16 and 23, or 82, 94 and 106, or 89, 101 and 113.
+"""
+
+import re
+from collections.abc import Mapping
+
+from tiersplit_core.graph.ir import INPUT, LayerGraph
+
+INPUT_INDEX = -1
+"""The index of the model's input in Table 10."""
+
+_ROW = re.compile(r"^layers\.([0-9]+)(?:\.|$)")
+_PROJECTION = re.compile(r"^(.*)\.downsample\.0$")
+
+
+def paper_index(graph: LayerGraph) -> Mapping[str, int]:
+    """The number of each layer of `graph` in AUTO-SPLIT's tables.
+
+    A layer without weights has the largest number among those of what it reads: a cut behind the sum that ends a block
+    is the cut behind the block's last convolution.
+    """
+    rows = [_ROW.match(layer.name) for layer in graph.layers]
+    if all(rows):
+        return {layer.name: int(row[1]) for layer, row in zip(graph.layers, rows, strict=True) if row}
+    own = {name: i for i, name in enumerate(_weighted(graph))}
+    found = {INPUT: INPUT_INDEX}
+    for layer in graph.layers:
+        found[layer.name] = own.get(layer.name, max(found[name] for name in layer.inputs))
+    return {layer.name: found[layer.name] for layer in graph.layers}
+
+
+def _weighted(graph: LayerGraph) -> list[str]:
+    """Layers with a convolution or a linear map in the tables' order."""
+    names = [layer.name for layer in graph.layers if layer.geometry is not None]
+    for name in list(names):
+        beside = _PROJECTION.match(name)
+        if beside is not None:
+            block = f"{beside[1]}.conv"
+            names.remove(name)
+            names.insert(max(i for i, other in enumerate(names) if other.startswith(block)), name)
+    return names
