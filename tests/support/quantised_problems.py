@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from tests.support.problems import problems
 from tiersplit_core.planning.problem import INPUT, Link, MemoryModel, Objective, Problem, ProblemLayer, Tier, Variant
 
+SMALL = st.one_of(st.just(0.0), st.floats(1e-4, 1.0))
+
 
 def variants_of(weights, elements, seconds, widths, errors):
     """A variant per pair of widths, whose seconds and errors are sums of a weight's and an activation's part."""
@@ -28,9 +30,9 @@ def quantised(draw, max_layers=4, tiers=2, limited=None, widths=(2, 8), chain=Fa
     layers = []
     for layer in problem.layers:
         elements, weights = draw(st.integers(0, 5_000)), draw(st.integers(0, 5_000))
-        fine = draw(st.floats(0.0, 1e-3))
-        errors = {2: fine + draw(st.floats(0.0, 1.0)), 4: fine + draw(st.floats(0.0, 0.1)), 6: fine, 8: fine / 2}
-        made = variants_of(weights, max(elements, 1), draw(st.floats(0.0, 2.0)), widths, errors)
+        fine = draw(SMALL) / 1e3
+        errors = {2: fine + draw(SMALL), 4: fine + draw(SMALL) / 10, 6: fine, 8: fine / 2}
+        made = variants_of(weights, max(elements, 1), 2 * draw(SMALL), widths, errors)
         kept = draw(st.lists(st.sampled_from(made), unique_by=lambda v: (v.weight_bits, v.activation_bits)))
         own = replace(layer, output_bytes=4 * elements, weight_bytes=4 * weights, elements=elements)
         layers.append(replace(own, variants=tuple(kept)))

@@ -24,6 +24,7 @@ from tiersplit_core.planning.autosplit.splits import Split, distortions, latenci
 
 UNLIMITED = 2**62
 _MULTIPLIERS = 24
+_DECADES = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,8 @@ class WidthSearch:
         counts = (spread > 1e-9 * spread.max(initial=0.0)) & (spread_s > 0)
         if not counts.any():
             return np.zeros(1)
-        prices = spread_s[counts] / spread[counts]
-        return np.concatenate(([0.0], np.geomspace(prices.min() / 10, prices.max() * 10, _MULTIPLIERS)))
+        prices = np.clip(np.log10(spread_s[counts]) - np.log10(spread[counts]), -_DECADES, _DECADES)
+        return np.concatenate(([0.0], np.logspace(prices.min() - 1, prices.max() + 1, _MULTIPLIERS)))
 
 
 def width_search(arrays: ProblemArrays, widths: WidthArrays) -> WidthSearch:
