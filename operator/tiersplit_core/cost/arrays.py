@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiersplit_core.cost.payload import sent_payload_bytes
-from tiersplit_core.cost.problem import INPUT, MemoryModel, Objective, Problem
+from tiersplit_core.cost.problem import CANNOT_RUN_S, INPUT, MemoryModel, Objective, Problem
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+_LEAST_LOAD = 1e-3
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,10 @@ class ProblemArrays:
             if value and forced[layer]:
                 forced[value - 1] = True
         return forced
+
+    def misplaced(self, tiers: Ints) -> Ints:
+        """The layers on tiers that cannot run them, for a tier per layer, shape (L,)."""
+        return np.flatnonzero(self.seconds[np.arange(self.layers), tiers] >= CANNOT_RUN_S * _LEAST_LOAD)
 
     def tiers_of(self, placement: Mapping[str, str]) -> Ints:
         """The tier's position per layer, shape (L,), of a placement by names."""

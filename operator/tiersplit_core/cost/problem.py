@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from tiersplit_core.graph.ir import INPUT
 
+CANNOT_RUN_S = 1e9
+"""Seconds of a layer on a tier that cannot run it: no plan that puts it there is feasible."""
+
 
 class Objective(StrEnum):
     """What a plan minimises: the seconds of one request, or the seconds of the slowest stage or link."""

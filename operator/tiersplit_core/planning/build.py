@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tiersplit_core.cost.problem import Link, Objective, Problem, ProblemLayer, Serving, Tier
+from tiersplit_core.cost.problem import CANNOT_RUN_S, Link, Objective, Problem, ProblemLayer, Serving, Tier
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.graph.ir import LayerGraph
 from tiersplit_core.profile.batches import layer_seconds
@@ -21,7 +21,7 @@ def problem_from_profiles(
     result_tier: str | None = None,
     batch: int = 1,
 ) -> Problem:
-    """The problem of dividing `graph` at one batch size.
+    """The problem of dividing `graph` at one batch size; the last tier alone can run opaque layers.
 
     Args:
         graph: the layers; their bytes are per sample and are multiplied by `batch`.
@@ -37,6 +37,8 @@ def problem_from_profiles(
         ProfileError: a tier has no profile, or its profile lacks a layer.
     """
     seconds = {tier.name: _seconds(graph, profiles, tier.name, batch) for tier in tiers}
+    for tier in tiers[:-1]:
+        seconds[tier.name] |= {layer.name: CANNOT_RUN_S for layer in graph.layers if layer.opaque}
     layers = tuple(
         ProblemLayer(
             name=layer.name,
@@ -73,7 +75,7 @@ def serving_of(profile: TierProfile, client_bytes: int) -> Serving:
     )
 
 
-def _seconds(graph: LayerGraph, profiles: Mapping[str, TierProfile], tier: str, batch: int) -> Mapping[str, float]:
+def _seconds(graph: LayerGraph, profiles: Mapping[str, TierProfile], tier: str, batch: int) -> dict[str, float]:
     if tier not in profiles:
         given = ", ".join(profiles) or "none"
         raise ProfileError(f"the tier {tier!r} has no profile; there are {given}", f"profiles.{tier}")

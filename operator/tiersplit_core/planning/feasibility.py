@@ -1,7 +1,13 @@
 """Why nothing fits: the constraint of an infeasible problem in words."""
 
-from tiersplit_core.cost.arrays import ProblemArrays
+from tiersplit_core.cost.arrays import Ints, ProblemArrays
 from tiersplit_core.units import format_bytes
+
+
+def cannot_run(arrays: ProblemArrays, tiers: Ints, layer: int) -> str:
+    """That a placement has a layer on a tier that cannot run it."""
+    name, tier = arrays.problem.layers[layer].name, arrays.problem.tiers[int(tiers[layer])].name
+    return f"graph.layers[{layer}].seconds.{tier}: {name} cannot run on {tier}"
 
 
 def failing_constraint(arrays: ProblemArrays) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from tiersplit_core.cost.arrays import ProblemArrays, arrays_of
 from tiersplit_core.cost.problem import Problem
 from tiersplit_core.errors import ProblemError
+from tiersplit_core.planning.answer import infeasible
+from tiersplit_core.planning.feasibility import cannot_run
 from tiersplit_core.planning.options import SolverOptions
 from tiersplit_core.planning.solution import Solution
 
@@ -185,7 +187,12 @@ def solve(
 
 def solve_arrays(arrays: ProblemArrays, solver: str, options: SolverOptions) -> Solution:
     """As `solve`, for a problem that is in arrays already."""
-    return solver_named(solver)(arrays, options)
+    found = solver_named(solver)(arrays, options)
+    if found.plan is None:
+        return found
+    tiers = arrays.tiers_of(found.plan.placement)
+    misplaced = arrays.misplaced(tiers)
+    return infeasible(found.solver, cannot_run(arrays, tiers, int(misplaced[0]))) if len(misplaced) else found
 
 
 def solver_named(name: str) -> Callable[[ProblemArrays, SolverOptions], Solution]:

@@ -103,9 +103,10 @@ def grid_of(dimensions: int, most: int) -> Floats:
 
 
 def edge_only(oracle: Oracle) -> Ints | None:
-    """The plan that needs no link, where it fits the memory."""
-    tiers = np.zeros(oracle.arrays.layers, dtype=np.int64)
-    return None if exceeded_tiers(oracle.arrays, tiers) else tiers
+    """The plan that needs no link, where the first tier can run it and it fits the memory."""
+    arrays = oracle.arrays
+    tiers = np.zeros(arrays.layers, dtype=np.int64)
+    return None if exceeded_tiers(arrays, tiers) or len(arrays.misplaced(tiers)) else tiers
 
 
 def _key(point: Floats) -> bytes:

@@ -105,13 +105,14 @@ def _pool(problem: Problem, box: SurfaceBox, max_solves: int) -> Pool:
 
 
 def _kept(pools: Sequence[Pool], keep: Sequence[Plan]) -> list[Ints]:
-    """Edge-only where it fits, and those of `keep` that fit some batch size and keep a private input where it is."""
+    """Edge-only where it fits, and those of `keep` that can run, fit some batch size and keep a private input."""
     arrays, alone = pools[0].oracle.arrays, edge_only(pools[0].oracle)
     wanted = [arrays.tiers_of(plan.placement) for plan in keep]
     allowed = [
         tiers
         for tiers in wanted
         if any(_fits(pool, tiers) for pool in pools) and not np.any(tiers[arrays.forced_first])
+        if not len(arrays.misplaced(tiers))
     ]
     first = [] if alone is None else [alone]
     return list({tiers.tobytes(): tiers for tiers in [*first, *allowed]}.values())

@@ -7,6 +7,7 @@ import numpy as np
 from tiersplit_core.cost.arrays import Floats, Ints, ProblemArrays
 from tiersplit_core.cost.memory import exceeded_tiers
 from tiersplit_core.planning.answer import infeasible, solution_of
+from tiersplit_core.planning.feasibility import cannot_run
 from tiersplit_core.planning.solution import Solution
 
 
@@ -38,6 +39,9 @@ def baseline_solution(arrays: ProblemArrays, tiers: Ints, name: str) -> Solution
     """A baseline's placement as a solution; infeasible where it breaks privacy or a memory limit."""
     if (tiers[arrays.forced_first] > 0).any():
         return infeasible(name, f"raw_input_tier: {name} sends the input off the first tier")
+    misplaced = arrays.misplaced(tiers)
+    if len(misplaced):
+        return infeasible(name, cannot_run(arrays, tiers, int(misplaced[0])))
     exceeded = exceeded_tiers(arrays, tiers)
     if exceeded:
         tier = arrays.problem.tiers[exceeded[0]]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
-from tiersplit_core.cost.problem import Problem, ProblemLayer, Variant
+from tiersplit_core.cost.problem import CANNOT_RUN_S, Problem, ProblemLayer, Variant
 from tiersplit_core.errors import StatisticsError
 from tiersplit_core.graph.ir import LayerGraph
 from tiersplit_core.profile.systolic import SystolicArray, elements_read, layer_seconds
@@ -19,7 +19,8 @@ def with_variants(
 ) -> Problem:
     """The problem whose layers may run at all pairs of bit widths.
 
-    A layer without weights has one variant per activation width, and one that hands on no floating-point values none.
+    A layer without weights has one variant per activation width; one that hands on no floating-point values has none,
+    nor has one that not every tier can run.
 
     Args:
         problem: of the same graph; its seconds and bytes are those of layers as they are.
@@ -40,7 +41,7 @@ def with_variants(
 def _with_variants(
     layer: ProblemLayer, found: LayerStatistics, batch: int, seconds: Mapping[str, SecondsOf], widths: Sequence[int]
 ) -> ProblemLayer:
-    if not found.activation_distortion:
+    if not found.activation_distortion or CANNOT_RUN_S in layer.seconds.values():
         return layer
     pairs = product(widths, repeat=2) if found.weight_elements else zip(widths, widths, strict=True)
     variants = tuple(
