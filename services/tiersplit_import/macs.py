@@ -10,8 +10,8 @@ from tiersplit_import.net import Array, Net, Node
 def node_macs(net: Net, node: Node) -> int:
     """Multiply-accumulates per sample.
 
-    Convolutions, linear layers and matrix products count, as in the published figures of networks; element-wise
-    operations, norms and pooling do not.
+    Convolutions, linear and recurrent layers and matrix products count, as in the published figures of networks;
+    element-wise operations, norms and pooling do not.
     """
     counter = _COUNTERS.get(node.op)
     return 0 if counter is None or node.domain else counter(node, _Shapes(net.shapes, net.constants))
@@ -55,6 +55,12 @@ def _attention(node: Node, shapes: _Shapes) -> int:
     return math.prod(query) * key[-2] + math.prod(query[:-1]) * key[-2] * value[-1]
 
 
+def _recurrent(node: Node, shapes: _Shapes) -> int:
+    """Each step multiplies its input and the state before it by all gates' weights, in each direction."""
+    given, *weights = (shapes[name] for name in node.inputs[:3])
+    return math.prod(given[:-1]) * sum(math.prod(shape) for shape in weights)
+
+
 _COUNTERS = {
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
@@ -62,4 +68,7 @@ _COUNTERS = {
     "MatMul": _matmul,
     "Einsum": _einsum,
     "Attention": _attention,
+    "LSTM": _recurrent,
+    "GRU": _recurrent,
+    "RNN": _recurrent,
 }

@@ -1,0 +1,237 @@
+"""Trains both plate readers on frames that it draws itself, seeded: `python -m examples.plates.train`.
+
+The detector and the large reader learn together; then the small reader learns behind the same detector, which stays as
+it is: both divide at the same places. Writes weights and calibration data; a repeat finds them and does nothing.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from examples.plates import store
+from examples.plates.model import (
+    BLANK,
+    COLUMNS,
+    MARGIN,
+    STRIDE,
+    PlateReader,
+    boxes_of,
+    cut_out,
+    large,
+    likeliest,
+    small,
+)
+from examples.plates.reading import accuracy, texts_of
+from examples.plates.scene import HEIGHT, WIDTH, Scenes, draw_scenes
+
+SEED, TEST_SEED = 1, 2
+FRAMES, TEST_FRAMES, CALIBRATION_FRAMES = 3000, 500, 64
+EPOCHS, SMALL_EPOCHS = 7, 5
+BATCH = 32
+RATE = 4e-3
+REQUIRED_ACCURACY = 0.7
+WITHIN = 0.3
+"""A column belongs to a character when it is nearer to its middle than this share of the pitch."""
+_BOX_SCALE = torch.tensor([1 / 8, 1 / 8, 1 / 16, 1 / 4, 10.0])
+_SHAKE = torch.tensor([0.03, 0.06, 0.05, 0.1, 0.03])
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some of the scenes as tensors, see `Scenes`; `shown` says which of the frames have a plate."""
+
+    frames: Tensor
+    boxes: Tensor
+    characters: Tensor
+    centres: Tensor
+    pitches: Tensor
+    shown: Tensor
+
+
+def batches(scenes: Scenes) -> Iterator[Batch]:
+    """All scenes in random order."""
+    for chosen in torch.randperm(len(scenes)).numpy()[: len(scenes) // BATCH * BATCH].reshape(-1, BATCH):
+        boxes = torch.from_numpy(scenes.boxes[chosen])
+        yield Batch(
+            brightness(scenes.frames[chosen]),
+            boxes,
+            torch.from_numpy(scenes.characters[chosen]),
+            torch.from_numpy(scenes.centres[chosen]),
+            torch.from_numpy(scenes.pitches[chosen]),
+            boxes[:, 2] > 0,
+        )
+
+
+def brightness(frames: NDArray[np.uint8]) -> Tensor:
+    """Bytes as the network reads them: 0 to 1. The import makes this the first layer of the divided network."""
+    return torch.from_numpy(frames).float() / 255
+
+
+def train_together(model: PlateReader, scenes: Scenes, say: Say) -> None:
+    """Train detector and reader on `scenes`."""
+    model.train()
+
+    def loss_of(batch: Batch) -> Tensor:
+        features = model.stem(batch.frames)
+        return detector_loss(model.detector(features), batch) + reader_loss(model, features, batch)
+
+    _descend(model, scenes, EPOCHS, loss_of, say)
+
+
+def train_reader(model: PlateReader, scenes: Scenes, say: Say) -> None:
+    """Train the reader behind a stem that stays as it is."""
+    model.eval()
+    model.reader.train()
+
+    def loss_of(batch: Batch) -> Tensor:
+        with torch.no_grad():
+            features = model.stem(batch.frames)
+        return reader_loss(model, features, batch)
+
+    _descend(model.reader, scenes, SMALL_EPOCHS, loss_of, say)
+
+
+def _descend(module: nn.Module, scenes: Scenes, epochs: int, loss_of: Callable[[Batch], Tensor], say: Say) -> None:
+    optimiser = torch.optim.AdamW(module.parameters(), lr=RATE, weight_decay=1e-3)
+    steps = epochs * (len(scenes) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.2)
+    began = time.monotonic()
+    for epoch in range(epochs):
+        total = 0.0
+        for batch in batches(scenes):
+            loss = loss_of(batch)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(module.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+            total += loss.item()
+        mean = total * BATCH / len(scenes)
+        say(f"epoch {epoch + 1} of {epochs}: loss {mean:.3f} after {time.monotonic() - began:.0f} s")
+
+
+def detector_loss(cells: Tensor, batch: Batch) -> Tensor:
+    """Whether the right cell is sure, the others are not, and the boxes around the plate's middle fit.
+
+    Cells beside the right one may be sure or not; their boxes have to fit, because `likeliest` may take them in.
+    """
+    seen, boxes = boxes_of(cells)
+    apart = _cells_apart(batch.boxes)
+    shown = batch.shown[:, None]
+    right, near = shown & (apart < 1), shown & (apart < 2)
+    unsure = functional.binary_cross_entropy_with_logits(seen, right.float(), reduction="none")
+    unsure = unsure[right | ~near].sum() / len(seen)
+    misplaced = _misplaced(boxes, batch.boxes[:, None].expand_as(boxes))[near]
+    of_all = _misplaced(likeliest(seen, boxes), batch.boxes)[batch.shown]
+    return 0.3 * unsure + misplaced.mean() + of_all.mean()
+
+
+def _cells_apart(boxes: Tensor) -> Tensor:
+    """N×160: how many cells each is away from the one with the plate's middle, in rows or columns."""
+    rows, columns = torch.meshgrid(torch.arange(HEIGHT // STRIDE), torch.arange(WIDTH // STRIDE), indexing="ij")
+    column, row = boxes[:, :1] // STRIDE, boxes[:, 1:2] // STRIDE
+    return torch.maximum((columns.flatten() - column).abs(), (rows.flatten() - row).abs())
+
+
+def _misplaced(found: Tensor, wanted: Tensor) -> Tensor:
+    return functional.smooth_l1_loss(found * _BOX_SCALE, wanted * _BOX_SCALE, reduction="none").sum(-1)
+
+
+def reader_loss(model: PlateReader, features: Tensor, batch: Batch) -> Tensor:
+    """How wrong the columns of the plates are, cut out a little beside their true places."""
+    boxes = shaken(batch.boxes[batch.shown])
+    logits = model.reader(cut_out(features[batch.shown], boxes))
+    return functional.cross_entropy(logits.flatten(0, 1), column_classes(boxes, batch).flatten(), label_smoothing=0.02)
+
+
+def shaken(boxes: Tensor) -> Tensor:
+    """The boxes as a detector might have found them."""
+    width, height = boxes[:, 2:3], boxes[:, 3:4]
+    unit = torch.cat([width, height, width, height, torch.ones_like(width)], dim=1)
+    return boxes + torch.randn_like(boxes) * unit * _SHAKE / 1.5
+
+
+def column_classes(boxes: Tensor, batch: Batch) -> Tensor:
+    """N×40: which character's middle each column of `boxes` lies at. The example drew the plates, so it knows.
+
+    Args:
+        boxes: what is cut out, for the frames with a plate.
+        batch: where plates and characters really are.
+    """
+    true_x, true_y, true_width, _, true_tilt = (value[:, None] for value in batch.boxes[batch.shown].unbind(1))
+    x, y, width, _, tilt = (value[:, None] for value in boxes.unbind(1))
+    along = torch.linspace(-1, 1, COLUMNS) * MARGIN[0] * width / 2
+    right, down = x + along * torch.cos(tilt) - true_x, y + along * torch.sin(tilt) - true_y
+    places = (right * torch.cos(true_tilt) + down * torch.sin(true_tilt)) * 2 / true_width
+    apart, nearest = (places[..., None] - batch.centres[batch.shown][:, None]).abs().min(-1)
+    classes = batch.characters[batch.shown].gather(1, nearest)
+    return torch.where(apart < WITHIN * batch.pitches[batch.shown][:, None], classes, BLANK)
+
+
+@torch.inference_mode()
+def read_all(model: nn.Module, scenes: Scenes) -> list[str]:
+    """What the undivided network reads."""
+    texts: list[str] = []
+    for i in range(0, len(scenes), BATCH):
+        answer = model(brightness(scenes.frames[i : i + BATCH]))
+        texts += texts_of(answer["characters"].numpy(), answer["score"].numpy())
+    return texts
+
+
+def ensure_trained(say: Say) -> store.Training:
+    """The training on disk; where there is none that fits, train and write it."""
+    found = store.finished()
+    return found if found is not None else _train_and_write(say)
+
+
+def _train_and_write(say: Say) -> store.Training:
+    began = time.monotonic()
+    torch.manual_seed(SEED)
+    say(f"drawing {FRAMES} frames")
+    scenes, test = draw_scenes(FRAMES, SEED), draw_scenes(TEST_FRAMES, TEST_SEED)
+    say("training the detector and the large reader")
+    models = {"small": small(), "large": large()}
+    train_together(models["large"], scenes, say)
+    say("training the small reader")
+    models["small"].stem, models["small"].detector = models["large"].stem, models["large"].detector
+    train_reader(models["small"], scenes, say)
+    right = {name: accuracy(read_all(model.eval(), test), test.texts) for name, model in models.items()}
+    if min(right.values()) < REQUIRED_ACCURACY:
+        raise SystemExit(f"too few plates are read rightly: {right}; {REQUIRED_ACCURACY:.0%} is wanted")
+    _write(models, scenes)
+    training = store.Training(store.training_key(), time.monotonic() - began, right)
+    store.write_record(training)
+    return training
+
+
+def _write(models: dict[str, PlateReader], scenes: Scenes) -> None:
+    for name, model in models.items():
+        weights = {key: value.contiguous() for key, value in model.state_dict().items()}
+        store.write_atomically(store.weights_file(name), save(weights))
+    store.save_arrays(store.folder() / store.CALIBRATION, {"x": scenes.frames[:CALIBRATION_FRAMES]})
+
+
+def main() -> None:
+    """Train if needed; epochs and the result are lines on stdout."""
+    training = ensure_trained(_say)
+    for name, share in training.accuracy.items():
+        _say(f"{name} reader: {share:.1%} of {TEST_FRAMES} test frames; written to {store.weights_file(name)}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
