@@ -13,12 +13,13 @@ of equations (1) and (4): with many multipliers, for (8) and (9) leave the secon
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
 from tiersplit_core.cost.arrays import Bools, Floats, Ints, ProblemArrays
 from tiersplit_core.cost.latency import objective_s
-from tiersplit_core.cost.widths import WidthArrays, at_widths
+from tiersplit_core.cost.widths import WidthArrays, at_widths, uniform_choice
 from tiersplit_core.planning.autosplit.bit_widths import Axis, activation_axis, assign, held_sum, weight_axis
 from tiersplit_core.planning.autosplit.splits import Split, distortions, latencies, memories, split_of
 
@@ -74,10 +75,12 @@ class WidthSearch:
         """Variants for positions on both axes, shape (C, n) each."""
         return np.asarray(self.table[members, weights, activations])
 
-    def uniform(self, members: Ints) -> Ints:
-        """Every pair of uniform bit widths, shape (K · K', n)."""
-        _, by_weight, by_activation = self.table.shape
-        return self.table[members].reshape(len(members), by_weight * by_activation).T
+    @cached_property
+    def uniform(self) -> Ints:
+        """The network as it is, and at every pair of uniform bit widths, shape (C, L)."""
+        pairs = product([0, *self.weights.bits.tolist()], [0, *self.activations.bits.tolist()])
+        as_it_is = np.zeros(self.arrays.layers, dtype=np.int64)
+        return np.unique([as_it_is, *(uniform_choice(self.widths, w, a) for w, a in pairs)], axis=0)
 
     def mixed(self, split: Split) -> Ints:
         """Algorithm 1's inner loops for one split, feasible or not: widths for each pair of budgets, shape (C, n)."""
@@ -151,11 +154,9 @@ def _least(widths: WidthArrays, allowed: Bools) -> Ints:
 
 def potential_solutions(search: WidthSearch, splits: Iterable[Split]) -> Iterator[Candidate]:
     """S: per split the candidates within the first tier's memory (5b) that no other one of the split beats."""
-    whole = np.arange(search.arrays.layers)
-    as_one = whole_network_widths(search)
+    as_one = np.concatenate((whole_network_widths(search), search.uniform))
     for split in splits:
-        restricted = as_one[:, np.isin(whole, split.members)]
-        choices = np.concatenate((search.mixed(split), search.uniform(split.members), search.traded(split), restricted))
+        choices = np.concatenate((search.mixed(split), search.traded(split), as_one[:, split.members]))
         yield from _best_of(search, split, np.unique(choices, axis=0))
 
 
