@@ -51,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--push-tag", required=True, help="under which the profile is found")
     parser.add_argument("--budget-s", type=float, default=2.0, help="seconds of runs per batch size")
     parser.add_argument("--memory-bytes", type=int, help="what the tier may hold; the container's limit counts too")
+    parser.add_argument(
+        "--serving-bytes",
+        type=int,
+        default=0,
+        help="of the container's limit, what only the measuring of serving needs",
+    )
     parser.add_argument("--registry-plain-http", action="store_true", help="the registry has no TLS")
     parser.add_argument("--registry-ca", type=Path, metavar="FILE", help="certificates that are trusted besides")
     parser.add_argument("--work", type=Path, metavar="DIRECTORY", help="for the bundle; default: the system's own")
@@ -83,13 +89,14 @@ def _settings(options: argparse.Namespace) -> Settings:
         raise InputError(
             f"{options.batches!r} is no list of batch sizes; write as in 1,8 (1 to {_MAX_BATCH})", "--batches"
         )
-    limits = [limit for limit in (options.memory_bytes, room_bytes()) if limit is not None]
+    room = room_bytes()
+    limits = [options.memory_bytes, room if room is None else max(0, room - options.serving_bytes)]
     return Settings(
         tier=options.tier,
         threads=options.threads if options.threads > 0 else usable_processors(),
         batches=tuple(sorted({int(part) for part in sizes})),
         budget_s=options.budget_s,
-        memory_bytes=min(limits, default=None),
+        memory_bytes=min((limit for limit in limits if limit is not None), default=None),
     )
 
 

@@ -24,6 +24,7 @@ from tiersplit_operator.resources.pods import (
     registry_credentials,
     scratch,
 )
+from tiersplit_operator.resources.quantities import in_mebibytes, limit_of
 from tiersplit_operator.resources.workloads import stage_resources
 
 CONTAINER = "job"
@@ -31,6 +32,8 @@ TRIES = 5
 EXIT_BAD_INPUT = 2
 CLAIMS_DIR = "/var/lib/tiersplit/pvc"
 _CLAIM = "pvc://"
+_SERVING_BYTES = 288 * 2**20
+"""Two stages that compute nothing, and their client."""
 _DEADLINES_S: Mapping[str, int] = {"import": 7200, "profile": 7200, "materialise": 3600}
 _WORK_LIMIT = "32Gi"
 _RESOURCES: Mapping[str, Mapping[str, str]] = {
@@ -61,12 +64,14 @@ def materialise_job(context: Context, key: str, bundle: str, tag: str) -> Tree:
 def profile_job(context: Context, tier: Tier, request: ProfileRequest) -> Tree:
     """The Job that measures on one tier: its nodes, its limits and its template, as its stages have them.
 
+    Only its memory is more: two small stages stand beside the measuring process while serving is measured.
+
     Raises:
         ManifestError: a quantity of the tier's resources is none.
     """
     container = _container(context, context.settings.stage_image, ["python", "-m", "tiersplit_stage.measure_job"])
     container["args"] = _profile_arguments(context, tier, request)
-    container["resources"] = stage_resources(tier, 0)
+    container["resources"] = _with_room(stage_resources(tier, 0))
     pod = _pod(context, container, [])
     if tier.node_selector:
         pod["nodeSelector"] = dict(tier.node_selector)
@@ -80,9 +85,16 @@ def _profile_arguments(context: Context, tier: Tier, request: ProfileRequest) ->
     found = ["--bundle", request.bundle, "--tier", tier.name, "--threads", str(request.threads)]
     found += ["--batches", ",".join(map(str, request.batches)), "--push-tag", request.tag]
     found += ["--segments", ",".join(request.segments)] if request.segments else []
+    found += ["--serving-bytes", str(_SERVING_BYTES)]
     if tier.memory is not None:
         found += ["--memory-bytes", str(parse_quantity(tier.memory))]
     return found + registry_arguments(context, MODEL_DIR)
+
+
+def _with_room(resources: Tree) -> Tree:
+    limits = resources["limits"]
+    stage_bytes = limit_of(resources, "memory", "limits") or 0
+    return {**resources, "limits": {**limits, "memory": in_mebibytes(float(stage_bytes + _SERVING_BYTES))}}
 
 
 def _importer(context: Context, arguments: Sequence[str]) -> Tree:

@@ -24,7 +24,7 @@ from tiersplit_core.profile.serving import Overhead, ServingProfile, fit_overhea
 from tiersplit_stage.measure.echo import ANSWER, DATA, FAR, FIRST, MODEL, NEAR, SECOND
 from tiersplit_stage.measure.room import room_bytes
 from tiersplit_stage.measure.settings import Say, Settings
-from tiersplit_stage.processors import quota
+from tiersplit_stage.processors import Quota, quota
 from tiersplit_wire.client import InferenceClient
 
 _LEAST_BYTES, _MOST_BYTES = 4096, (2**20, 4 * 2**20)
@@ -92,8 +92,7 @@ def measure_serving(settings: Settings, sample_bytes: int, say: Say) -> ServingP
     with _stages() as (first, second):
         found, receipts = _measure(first, second, sizes, settings.budget_s)
     say(f"serving at {len(sizes)} sizes")
-    granted = quota()
-    return profile_of(found, receipts, limited=granted is not None and granted < 1)
+    return profile_of(found, receipts, quota())
 
 
 def payload_sizes(sample_bytes: int, batches: Sequence[int]) -> tuple[int, ...]:
@@ -103,17 +102,17 @@ def payload_sizes(sample_bytes: int, batches: Sequence[int]) -> tuple[int, ...]:
 
 
 def profile_of(
-    found: Mapping[int, tuple[Seen, Seen]], receipts: Sequence[tuple[int, float]], *, limited: bool = False
+    found: Mapping[int, tuple[Seen, Seen]], receipts: Sequence[tuple[int, float]], granted: Quota | None = None
 ) -> ServingProfile:
     """The profile.
 
     Args:
         found: per payload size, what was seen without the second stage and with it.
         receipts: bytes of transmissions, and seconds until their receipt.
-        limited: this container may use less than one processor.
+        granted: this container's limit of the processor.
     """
     sizes = list(found)
-    costs = [costs_of(near, far, limited=limited) for near, far in found.values()]
+    costs = [costs_of(near, far, granted) for near, far in found.values()]
     own = median(cost.own for cost in costs)
     return ServingProfile(
         request=fit_overhead(sizes, [cost.request_s for cost in costs]),
@@ -123,35 +122,38 @@ def profile_of(
     )
 
 
-def costs_of(near: Seen, far: Seen, *, limited: bool = False) -> Costs:
+def costs_of(near: Seen, far: Seen, granted: Quota | None = None) -> Costs:
     """What the parts cost, from what requests take without the second stage and with it.
 
     What the second stage spends on requests that do not reach it, any process spends on being watched. The client of a
     deployment has processors of its own: what it waited here because of a limit does not count.
 
-    Under a limit the processes wait here for time that the others used up, which when they serve each has for itself.
-    So a part costs its processor seconds, stretched as those of all of them together were. What is received comes after
-    a rest, when the limit is not reached, and is answered when it may be: half of it is stretched.
-
     Args:
         near: without the second stage.
         far: with it.
-        limited: the processes share less than one processor.
+        granted: what all these processes may use together.
     """
     watched_s = near.second_s
     first_s = max(near.first_s - watched_s, 1e-9)
     sending_s, receiving_s = max(far.first_s - near.first_s, 1e-9), max(far.second_s - watched_s, 1e-9)
-    spent_s = far.client_s + first_s + sending_s + receiving_s
-    stretch = max(far.wall_s / spent_s, 1.0) if limited else 1.0
     share, received = first_s / (first_s + near.client_s), receiving_s / (receiving_s + sending_s)
     request_s, hop_s = near.wall_s * share, max(far.wall_s - near.wall_s, 0.0)
-    send_s, receive_s = hop_s * (1 - received), hop_s * received
-    if stretch > 1:
-        # Requests without the second stage hardly reach the limit; those of a stage that runs layers do.
-        request_s = stretch * first_s
-        send_s, receive_s = min(send_s, stretch * sending_s), min(receive_s, (1 + stretch) / 2 * receiving_s)
     asking_s = min(near.client_s, near.wall_s * (1 - share))
-    return Costs(request_s + asking_s, send_s, receive_s, (send_s + receive_s) / hop_s if hop_s > 0 else 1.0)
+    if granted is None or granted.processors >= 1:
+        return Costs(request_s + asking_s, hop_s * (1 - received), hop_s * received)
+    return _limited(first_s, sending_s, receiving_s, hop_s, granted, asking_s)
+
+
+def _limited(
+    first_s: float, sending_s: float, receiving_s: float, hop_s: float, granted: Quota, asking_s: float
+) -> Costs:
+    """Costs by processor seconds: here the processes wait for what the others used up, which in serving each has.
+
+    What a stage takes comes after a rest. It sends while the link has what it sent before, and rests until the answer.
+    """
+    request_s, receive_s = granted.rested_s(first_s), granted.rested_s(receiving_s)
+    own = (sending_s + receive_s) / hop_s if hop_s > 0 else 1.0
+    return Costs(request_s + asking_s, sending_s, receive_s, min(own, 1.0))
 
 
 def _receipt(receipts: Sequence[tuple[int, float]]) -> Overhead:

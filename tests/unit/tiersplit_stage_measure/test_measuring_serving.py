@@ -6,6 +6,7 @@ import pytest
 from tiersplit_core.profile.serving import ServingProfile
 from tiersplit_stage.measure.serving import Seen, costs_of, measure_serving, payload_sizes, profile_of
 from tiersplit_stage.measure.settings import Settings
+from tiersplit_stage.processors import Quota
 
 
 def test_without_a_limit_the_parts_sum_to_what_the_client_saw():
@@ -16,18 +17,17 @@ def test_without_a_limit_the_parts_sum_to_what_the_client_saw():
     assert costs.receive_s == pytest.approx(2 * costs.send_s)
 
 
-def test_under_a_limit_nobody_pays_for_what_others_used_up():
+def test_under_a_limit_the_parts_cost_their_processor_seconds_and_only_what_is_taken_waits():
     near, far = Seen(0.027, 0.001, 0.0032, 0.0002), Seen(0.042, 0.001, 0.0042, 0.0022)
-    stretch = 0.042 / 0.007
-    costs = costs_of(near, far, limited=True)
-    assert costs.request_s == pytest.approx(stretch * 0.003 + 0.001)
-    assert (costs.send_s, costs.receive_s) == pytest.approx((0.005, (1 + stretch) / 2 * 0.002))
-    assert costs.own == pytest.approx(0.012 / 0.015)
+    costs = costs_of(near, far, Quota(0.15, 0.01))
+    assert costs.request_s == pytest.approx(0.0015 + (0.003 - 0.0015) / 0.15 + 0.001)
+    assert (costs.send_s, costs.receive_s) == pytest.approx((0.001, 0.0015 + (0.002 - 0.0015) / 0.15))
+    assert costs.own == pytest.approx((costs.send_s + costs.receive_s) / 0.015)
 
 
-def test_a_limit_that_is_never_reached_changes_nothing():
+def test_a_limit_of_a_whole_processor_changes_nothing():
     near, far = Seen(0.004, 0.001, 0.0032, 0.0002), Seen(0.0065, 0.001, 0.0042, 0.0022)
-    assert costs_of(near, far, limited=True) == costs_of(near, far)
+    assert costs_of(near, far, Quota(1.0, 0.1)) == costs_of(near, far)
 
 
 def test_noise_never_makes_a_cost_negative():
