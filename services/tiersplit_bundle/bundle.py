@@ -22,9 +22,11 @@ from tiersplit_bundle.layout import (
     parse_document,
     read_document,
 )
-from tiersplit_core.errors import BundleError, GraphError
+from tiersplit_core.errors import BundleError, GraphError, StatisticsError
 from tiersplit_core.graph.ir import LayerGraph
 from tiersplit_core.graph.serialization import graph_from_json
+from tiersplit_core.quantization.json import statistics_from_json
+from tiersplit_core.quantization.statistics import Statistics
 
 Arrays = dict[str, npt.NDArray[Any]]
 _MAX_READ_BYTES = 2 * 2**30
@@ -117,6 +119,16 @@ class Bundle:
     def graph_digest(self) -> str:
         """Digest of the layer graph: what profiles and surfaces are for."""
         return self._only(media.GRAPH).digest
+
+    @cached_property
+    def quantization(self) -> Statistics | None:
+        """What calibration found out about quantising the layers; None where there was no calibration data."""
+        if not any(entry.media_type == media.QUANTIZATION for entry in self.layers):
+            return None
+        try:
+            return statistics_from_json(self.read_json(media.QUANTIZATION), list(self.graph.index))
+        except StatisticsError as error:
+            raise BundleError(f"its quantisation statistics: {error}", self.digest) from error
 
     @property
     def model_path(self) -> Path:

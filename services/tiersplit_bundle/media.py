@@ -10,8 +10,10 @@ GOLDEN = "application/vnd.tiersplit.golden.v1.safetensors"
 SURFACE = "application/vnd.tiersplit.surface.v1+json"
 PROFILE = "application/vnd.tiersplit.profile.v1+json"
 STATISTICS = "application/vnd.tiersplit.statistics.v1+json"
+QUANTIZATION = "application/vnd.tiersplit.quantization.v1+json"
+"""What quantising each layer costs, and the ranges for it; only where calibration data was given."""
 
-LAYERS = frozenset({GRAPH, MODEL, WEIGHTS, SEGMENT, GOLDEN, SURFACE, PROFILE, STATISTICS})
+LAYERS = frozenset({GRAPH, MODEL, WEIGHTS, SEGMENT, GOLDEN, SURFACE, PROFILE, STATISTICS, QUANTIZATION})
 """What a bundle's manifest may list as layers."""
 
 IMAGE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"

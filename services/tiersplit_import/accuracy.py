@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 
 from tiersplit_bundle import Bundle
 from tiersplit_core.errors import ModelError
+from tiersplit_core.graph.ir import LayerGraph
 from tiersplit_import.calibrate import MAX_SAMPLES, read_samples
 from tiersplit_import.net import Array
 from tiersplit_import.probe import open_session, run
@@ -27,11 +29,15 @@ def accuracy(bundle: Bundle, path: Path, best: int) -> float:
     Raises:
         ModelError: the file or the model's output is something else.
     """
-    samples = read_samples(path, bundle.graph.inputs, MAX_SAMPLES)
+    return session_accuracy(open_session(str(bundle.model_path)), bundle.graph, path, best)
+
+
+def session_accuracy(session: ort.InferenceSession, graph: LayerGraph, path: Path, best: int) -> float:
+    """As `accuracy`, of a session that computes what `graph` describes."""
+    samples = read_samples(path, graph.inputs, MAX_SAMPLES)
     count = len(next(iter(samples.values())))
     labels = _labels(path, count)
-    session = open_session(str(bundle.model_path))
-    output = [bundle.graph.output_names[0][1]]
+    output = [graph.output_names[0][1]]
     right = 0
     for start in range(0, count, _BATCH):
         part = slice(start, start + _BATCH)

@@ -1,19 +1,21 @@
 """Golden pairs, and what the values of a model look like on real or seeded data."""
 
+import math
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto
+from onnx import ModelProto, TensorShapeProto, ValueInfoProto, helper
 
 from tiersplit_core.errors import ModelError
 from tiersplit_core.graph.ir import LayerGraph, TensorSpec
+from tiersplit_core.quantization.histogram import Histogram
 from tiersplit_import.net import Array
 from tiersplit_import.probe import random_inputs, run
-from tiersplit_import.proto import session_of, value_info
+from tiersplit_import.proto import session_of
 
 MAX_SAMPLES = 4096
 _MAX_FILE_BYTES = 4 * 2**30
@@ -85,47 +87,131 @@ def golden_inputs(graph: LayerGraph, samples: Mapping[str, Array] | None, seed: 
     return {name: np.ascontiguousarray(value[:1]) for name, value in samples.items()}
 
 
-def statistics(
-    model: ModelProto, constants: Mapping[str, Array], graph: LayerGraph, samples: Mapping[str, Array]
-) -> dict[str, Any]:
-    """Minimum, maximum, mean and standard deviation of every value over `samples`.
+@dataclass
+class Seen:
+    """Everything that calibration keeps of one tensor.
 
-    Args:
-        model: the canonical model.
-        constants: its large constants by name.
-        graph: its layer graph.
-        samples: per input, samples along the first axis.
+    Attributes:
+        moments: minimum, maximum and sums.
+        histogram: the distribution.
+        channel_axis: of the means that are wanted; None: none are.
+        channels: sums over everything but the channels; a number for all before anything was seen.
+        rows: how many numbers went into each sum.
+        samples: how many samples were seen.
+    """
+
+    moments: _Moments = field(default_factory=_Moments)
+    histogram: Histogram = field(default_factory=Histogram)
+    channel_axis: int | None = None
+    channels: Array = field(default_factory=lambda: np.zeros(1))
+    rows: int = 0
+    samples: int = 0
+
+    def add(self, value: Array, samples: int) -> None:
+        """See one more array, computed from so many samples."""
+        self.moments.add(value)
+        self.samples += samples
+        if value.dtype.kind != "f":
+            return
+        self.histogram.add(value)
+        if self.channel_axis is not None:
+            others = tuple(axis for axis in range(value.ndim) if axis != self.channel_axis % value.ndim)
+            sums = value.sum(axis=others, dtype=np.float64)
+            self.channels = self.channels + sums
+            self.rows += value.size // sums.size
+
+    @property
+    def means(self) -> tuple[float, ...]:
+        """The mean of each channel, to six digits."""
+        return tuple(float(f"{mean:.6g}") for mean in self.channels / max(self.rows, 1))
+
+
+def statistics(graph: LayerGraph, seen: Mapping[str, Seen]) -> dict[str, Any]:
+    """Minimum, maximum, mean and standard deviation of every value.
 
     Returns:
         `{"samples": n, "values": {tensor name: {min, max, mean, std}}}`.
     """
-    moments = {spec.name: _Moments() for layer in graph.layers for spec in layer.tensors if spec.dtype != "bool"}
-    total = len(next(iter(samples.values())))
-    batch = min(_BATCH, total)
-    for specs in _portions(graph, moments, batch):
-        session = _session(model, constants, specs)
-        for start in range(0, total, batch):
-            feeds = {name: value[start : start + batch] for name, value in samples.items()}
-            for spec, value in zip(specs, run(session, None, feeds), strict=True):
-                moments[spec.name].add(value)
-    return {"samples": total, "values": {name: found.to_json() for name, found in moments.items()}}
+    names = [spec.name for layer in graph.layers for spec in layer.tensors if spec.name in seen]
+    samples = max((found.samples for found in seen.values()), default=0)
+    return {"samples": samples, "values": {name: seen[name].moments.to_json() for name in names}}
 
 
-def _portions(graph: LayerGraph, wanted: Mapping[str, _Moments], batch: int) -> Iterator[list[TensorSpec]]:
+def gather(
+    model: ModelProto,
+    constants: Mapping[str, Array],
+    wanted: Mapping[str, int | None],
+    samples: Mapping[str, Array],
+    report: Callable[[str], None] = lambda _: None,
+) -> dict[str, Seen]:
+    """What is seen of a model's values, in memory that does not grow with the number of samples.
+
+    Args:
+        model: the canonical model, with the types of its values.
+        constants: its large constants by name.
+        wanted: tensors, with the axis of the channels whose means are wanted; None: of none.
+        samples: per input, samples along the first axis.
+        report: is told how far it is.
+    """
+    found = {name: Seen(channel_axis=axis) for name, axis in wanted.items()}
+    for name in samples.keys() & wanted.keys():
+        for batch in _batches({name: samples[name]}):
+            found[name].add(batch[name], len(batch[name]))
+    portions = list(_portions(_values(model, wanted.keys()), min(_BATCH, _count(samples))))
+    for i, portion in enumerate(portions):
+        session = _session(model, constants, portion)
+        names = [info.name for info in portion]
+        for k, feeds in enumerate(_batches(samples)):
+            report(f"calibrating: values {i + 1} of {len(portions)}, sample {k * _BATCH} of {_count(samples)}")
+            for name, value in zip(names, run(session, names, feeds), strict=True):
+                found[name].add(value, _count(feeds))
+    return found
+
+
+def _count(samples: Mapping[str, Array]) -> int:
+    return len(next(iter(samples.values())))
+
+
+def _batches(samples: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+    for start in range(0, _count(samples), _BATCH):
+        yield {name: value[start : start + _BATCH] for name, value in samples.items()}
+
+
+def _values(model: ModelProto, wanted: Collection[str]) -> list[ValueInfoProto]:
+    """The computed ones of `wanted`, in running order."""
+    described = {info.name: info for info in (*model.graph.output, *model.graph.value_info)}
+    return [described[name] for node in model.graph.node for name in node.output if name in wanted]
+
+
+def _dtype(info: ValueInfoProto) -> np.dtype[Any]:
+    return np.dtype(helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type))
+
+
+def _bytes(info: ValueInfoProto) -> int:
+    """Bytes per sample; the one dimension without a number is a multiple of the batch."""
+    return math.prod(map(_per_sample, info.type.tensor_type.shape.dim)) * _dtype(info).itemsize
+
+
+def _per_sample(dim: TensorShapeProto.Dimension) -> int:
+    multiple, times, _ = dim.dim_param.partition("*")
+    return int(multiple) if times else dim.dim_value or 1
+
+
+def _portions(values: Iterable[ValueInfoProto], batch: int) -> Iterator[list[ValueInfoProto]]:
     """Values in portions that fit into memory together."""
-    portion: list[TensorSpec] = []
-    for spec in (spec for layer in graph.layers for spec in layer.tensors if spec.name in wanted):
-        if portion and sum(held.size_bytes for held in (*portion, spec)) * batch > _HELD_BYTES:
+    portion: list[ValueInfoProto] = []
+    for info in values:
+        if portion and sum(map(_bytes, (*portion, info))) * batch > _HELD_BYTES:
             yield portion
             portion = []
-        portion.append(spec)
+        portion.append(info)
     if portion:
         yield portion
 
 
-def _session(model: ModelProto, constants: Mapping[str, Array], specs: Sequence[TensorSpec]) -> Any:
+def _session(model: ModelProto, constants: Mapping[str, Array], values: Sequence[ValueInfoProto]) -> Any:
     probe = ModelProto()
     probe.CopyFrom(model)
     del probe.graph.output[:]
-    probe.graph.output.extend(value_info(spec) for spec in specs)
+    probe.graph.output.extend(values)
     return session_of(probe, constants)

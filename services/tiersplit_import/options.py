@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tiersplit_core.errors import ModelError
 from tiersplit_core.graph.ir import TensorSpec
+from tiersplit_core.quantization.statistics import Clip, Metric
 
 DATATYPES = {
     "BOOL": "bool",
@@ -41,6 +42,8 @@ class ImportOptions:
         optimise: whether norms are folded, activations joined and no-ops dropped.
         calibration: an .npz file whose `x` (or arrays named as the inputs) are samples.
         samples: how many of them are used.
+        distortion: how the harm of quantising a layer is measured.
+        clip: how the ranges of quantised tensors are chosen.
     """
 
     name: str | None = None
@@ -54,6 +57,8 @@ class ImportOptions:
     optimise: bool = True
     calibration: Path | None = None
     samples: int = field(default=128)
+    distortion: Metric = Metric.MSE
+    clip: Clip = Clip.MSE
 
 
 def parse_input(text: str) -> TensorSpec:

@@ -17,7 +17,9 @@ from tiersplit_core.errors import ModelError
 from tiersplit_core.graph.cuts import cuts_to_json
 from tiersplit_core.graph.ir import LayerGraph, TensorSpec
 from tiersplit_core.graph.serialization import graph_to_json
-from tiersplit_import.calibrate import golden_inputs, read_samples, statistics
+from tiersplit_core.quantization.json import statistics_to_json
+from tiersplit_import.calibrate import gather, golden_inputs, read_samples, statistics
+from tiersplit_import.distortions import wanted_tensors
 from tiersplit_import.export import export
 from tiersplit_import.exported import Exported, Reference
 from tiersplit_import.fold import (
@@ -34,6 +36,7 @@ from tiersplit_import.net import Array, Net
 from tiersplit_import.options import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
 from tiersplit_import.probe import open_session, run
 from tiersplit_import.proto import whole_model
+from tiersplit_import.sensitivity import Whole, measured
 from tiersplit_import.static import fold_static
 from tiersplit_import.verify import Difference, verify
 
@@ -160,7 +163,7 @@ def import_model(source: str, path: str | Path, options: ImportOptions, report: 
         session = open_session(target)
         difference = _verify(session, model, options.seed)
         report("calibrating")
-        _write_data(writer, session, proto, model, options)
+        _write_data(writer, session, proto, model, options, report)
         writer.configure(_config(source, name, model.graph, options))
     return Imported(Path(path), writer.digest, model.graph, _weight_bytes(proto), difference, _warnings(options))
 
@@ -197,7 +200,12 @@ def _verify(session: ort.InferenceSession, model: Canonical, seed: int) -> Diffe
 
 
 def _write_data(
-    writer: BundleWriter, session: ort.InferenceSession, proto: ModelProto, model: Canonical, options: ImportOptions
+    writer: BundleWriter,
+    session: ort.InferenceSession,
+    proto: ModelProto,
+    model: Canonical,
+    options: ImportOptions,
+    report: Report,
 ) -> None:
     graph = model.graph
     samples = None if options.calibration is None else read_samples(options.calibration, graph.inputs, options.samples)
@@ -206,8 +214,13 @@ def _write_data(
     pair = {f"input/{key}": value for key, value in inputs.items()}
     pair |= {f"output/{key}": value for (key, _), value in zip(graph.output_names, outputs, strict=True)}
     writer.add(Blob(media.GOLDEN, save({key: np.ascontiguousarray(value) for key, value in sorted(pair.items())})))
-    seen = statistics(proto, model.net.constants, graph, samples or inputs)
-    writer.add(Blob(media.STATISTICS, canonical_json(seen)))
+    constants, wanted = model.net.constants, wanted_tensors(proto, graph)
+    seen = gather(proto, constants, wanted, samples or inputs, report)
+    writer.add(Blob(media.STATISTICS, canonical_json(statistics(graph, seen))))
+    if samples is not None:
+        whole = Whole(proto, constants, graph, samples)
+        found = measured(whole, seen, options.clip, options.distortion, report)
+        writer.add(Blob(media.QUANTIZATION, canonical_json(statistics_to_json(found))))
 
 
 def _config(source: str, name: str, graph: LayerGraph, options: ImportOptions) -> dict[str, Any]:

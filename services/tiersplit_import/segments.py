@@ -75,7 +75,7 @@ class Cutter:
         self._constants = {tensor.name: tensor for tensor in model.graph.initializer}
         self._nodes: dict[str, list[NodeProto]] = {}
         for node in model.graph.node:
-            self._nodes.setdefault(_layer_of(node), []).append(node)
+            self._nodes.setdefault(layer_of(node), []).append(node)
 
     def cut(self, segment: SegmentSpec) -> tuple[ModelProto, list[TensorSpec], list[TensorSpec]]:
         """The segment's model and the tensors that it reads and hands out.
@@ -100,7 +100,12 @@ class Cutter:
         return found
 
 
-def _layer_of(node: NodeProto) -> str:
+def layer_of(node: NodeProto) -> str:
+    """The layer that a node of the canonical model belongs to.
+
+    Raises:
+        ModelError: it is marked with none.
+    """
     found = next((entry.value for entry in node.metadata_props if entry.key == LAYER_KEY), None)
     if found is None:
         raise ModelError("the node belongs to no layer; import the model again", f"node {node.name}")

@@ -36,6 +36,10 @@ def session_options(threads: int) -> ort.SessionOptions:
     moment for one request. Memory patterns are off: they allocate the sum of all activations of a run in one block,
     up to twice the working set, and save no time here.
 
+    Processors without integer dot products add two products of bytes in 16 bits, which saturates: 8-bit weights then
+    cost more accuracy than 6-bit ones (94.4% instead of 98.9% on the digits). The exact kernels are asked for, which
+    processors with dot products have anyway.
+
     Args:
         threads: intra-op threads, at least 1.
     """
@@ -50,6 +54,7 @@ def session_options(threads: int) -> ort.SessionOptions:
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
 

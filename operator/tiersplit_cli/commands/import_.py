@@ -9,6 +9,7 @@ import typer
 from tiersplit_cli.output import Format, OutputOption, emit, say, working
 from tiersplit_cli.pushing import CaOption, PlainHttpOption, PushOption, push_bundle, target
 from tiersplit_core.errors import ModelError
+from tiersplit_core.quantization.statistics import Clip, Metric
 from tiersplit_core.units import format_bytes
 
 
@@ -32,6 +33,8 @@ def import_(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     std: Annotated[str | None, typer.Option(help="Per channel, of the range 0 to 1, with UINT8.")] = None,
     calibration: Annotated[Path | None, typer.Option(help=".npz file with samples in `x`.")] = None,
     samples: Annotated[int, typer.Option(min=1, max=4096, help="How many of them are used.")] = 128,
+    distortion: Annotated[Metric, typer.Option(help="How the harm of quantising a layer is measured.")] = Metric.MSE,
+    clip: Annotated[Clip, typer.Option(help="How the ranges of quantised tensors are chosen.")] = Clip.MSE,
     optimise: Annotated[bool, typer.Option("--optimise/--no-optimise", help="Fold norms, join activations.")] = True,
     push: PushOption = None,
     plain_http: PlainHttpOption = False,
@@ -56,6 +59,8 @@ def import_(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
         optimise=optimise,
         calibration=calibration,
         samples=samples,
+        distortion=distortion,
+        clip=clip,
     )
     to = None if push is None else target(push)
     path = bundle or Path(f"{name or default_name(source)}.bundle")

@@ -32,15 +32,17 @@ class Histogram:
 
     def add(self, values: NDArray[Any]) -> None:
         """See more finite values."""
-        flat = values.reshape(-1).astype(np.float64)
-        other = flat[flat != 0]
-        self.zeros += flat.size - other.size
-        if not other.size:
+        flat = values.reshape(-1).astype(np.float32, copy=False)
+        zeros = flat.size - int(np.count_nonzero(flat))
+        self.zeros += zeros
+        if zeros == flat.size:
             return
-        self.low, self.high = min(self.low, float(other.min())), max(self.high, float(other.max()))
+        self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
         self._grow(max(-self.low, self.high))
-        place = np.floor((other / self.reach + 1) * (BINS // 2)).astype(np.int64)
-        self.counts += np.bincount(np.clip(place, 0, BINS - 1), minlength=BINS)
+        place = ((flat.astype(np.float64) / self.reach + 1) * (BINS // 2)).astype(np.int32)
+        np.minimum(place, BINS - 1, out=place)
+        self.counts += np.bincount(place, minlength=BINS)
+        self.counts[BINS // 2] -= zeros
 
     @property
     def total(self) -> int:

@@ -12,6 +12,7 @@ FORMAT = "tiersplit.statistics.v1"
 _MAX_LAYERS = 100_000
 _MAX_TENSORS = 4096
 _MAX_NAME_LENGTH = 512
+_MAX_CHANNELS = 1_000_000
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -25,6 +26,7 @@ def statistics_to_json(statistics: Statistics) -> dict[str, Any]:
         "samples": statistics.samples,
         "input_distortion": _with_texts(statistics.input_distortion),
         "input_ranges": _ranges_to_json(statistics.input_ranges),
+        "means": {name: list(found) for name, found in statistics.means.items()},
         "layers": [_layer_to_json(layer) for layer in statistics.layers],
     }
 
@@ -40,7 +42,7 @@ def statistics_from_json(value: object, layers: Sequence[str] | None = None) -> 
         StatisticsError: something is missing, unknown, negative, not finite or of another graph.
     """
     keys = ("format", "metric", "clip", "samples", "layers")
-    top = _object(value, "$", keys, ("input_distortion", "input_ranges"))
+    top = _object(value, "$", keys, ("input_distortion", "input_ranges", "means"))
     if top["format"] != FORMAT:
         raise StatisticsError(f"these are no statistics; write {FORMAT!r}", "$.format")
     found = Statistics(
@@ -50,6 +52,7 @@ def statistics_from_json(value: object, layers: Sequence[str] | None = None) -> 
         layers=_layers(top["layers"]),
         input_distortion=_distortion(top.get("input_distortion", {}), "$.input_distortion"),
         input_ranges=_ranges(top.get("input_ranges", {}), "$.input_ranges"),
+        means=_means(top.get("means", {}), "$.means"),
     )
     _check_names([layer.name for layer in found.layers], layers)
     return found
@@ -118,6 +121,18 @@ def _ranges(value: object, path: str) -> dict[str, dict[int, Range]]:
     if not isinstance(value, dict) or len(value) > _MAX_TENSORS:
         raise StatisticsError("write an object of ranges by tensor", path)
     return {_name(name, path): _widths(entry, f"{path}.{name}") for name, entry in value.items()}
+
+
+def _means(value: object, path: str) -> dict[str, tuple[float, ...]]:
+    if not isinstance(value, dict) or len(value) > _MAX_LAYERS:
+        raise StatisticsError("write an object of lists by tensor", path)
+    return {_name(name, path): _numbers(entry, f"{path}.{name}") for name, entry in value.items()}
+
+
+def _numbers(value: object, path: str) -> tuple[float, ...]:
+    if not isinstance(value, list) or len(value) > _MAX_CHANNELS:
+        raise StatisticsError(f"write a list of at most {_MAX_CHANNELS} numbers", path)
+    return tuple(_number(number, f"{path}[{i}]") for i, number in enumerate(value))
 
 
 def _widths(value: object, path: str) -> dict[int, Range]:

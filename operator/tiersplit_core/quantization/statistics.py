@@ -97,6 +97,8 @@ class Statistics:
         layers: in the graph's order.
         input_distortion: D^a of the model's input for each bit width; empty where it is no floating-point tensor.
         input_ranges: input tensor name to bit width to range.
+        means: tensor name to the mean of each of its channels, for the tensors that kernels and matrices read: what
+            bias correction needs.
     """
 
     metric: Metric
@@ -105,6 +107,7 @@ class Statistics:
     layers: tuple[LayerStatistics, ...]
     input_distortion: Mapping[int, float] = field(default_factory=dict)
     input_ranges: Mapping[str, Mapping[int, Range]] = field(default_factory=dict)
+    means: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @cached_property
     def by_name(self) -> Mapping[str, LayerStatistics]:

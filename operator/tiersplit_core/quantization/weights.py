@@ -64,7 +64,8 @@ def quantise_weights(weights: NDArray[Any], bits: int, axis: int, clip: Clip = C
     flat = rows.reshape(rows.shape[0], -1)
     if not np.isfinite(flat).all():
         raise StatisticsError("a weight is not finite; check the model", "weights")
-    scales = _scales(flat, _highest(bits), bits, clip)
+    found = _scales(flat, _highest(bits), bits, clip)
+    scales = np.where(flat.any(axis=1), found, np.float32(1))  # any scale does for zeros; 1 keeps biases in range
     values = _integers(flat, scales, _highest(bits)).astype(np.int8).reshape(rows.shape)
     return QuantisedWeights(np.ascontiguousarray(np.moveaxis(values, 0, axis)), scales, axis, bits)
 
