@@ -127,7 +127,7 @@ class OperatorSettings:
     registry: RegistrySettings
     namespaces: tuple[str, ...] = ()
     image_pull_policy: str = "IfNotPresent"
-    runtime_version: str = "1"
+    runtime_version: str = "2"
     cluster_domain: str = "cluster.local"
     prometheus: PrometheusSettings = PrometheusSettings()
     routes: RoutesSettings = RoutesSettings()
@@ -160,7 +160,7 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> OperatorSettin
         ),
         namespaces=read.words("NAMESPACES"),
         image_pull_policy=read.choice("IMAGE_PULL_POLICY", ("IfNotPresent", "Always", "Never")),
-        runtime_version=read.text("RUNTIME_VERSION", "1"),
+        runtime_version=read.text("RUNTIME_VERSION", "2"),
         cluster_domain=read.text("CLUSTER_DOMAIN", "cluster.local"),
         prometheus=PrometheusSettings(
             url=read.text("PROMETHEUS_URL", "").rstrip("/"),
