@@ -136,9 +136,14 @@ class ProblemArrays:
                 forced[value - 1] = True
         return forced
 
+    @property
+    def able(self) -> Bools:
+        """Whether each tier can run each layer, shape (L, M)."""
+        return np.asarray(self.seconds < CANNOT_RUN_S * _LEAST_LOAD)
+
     def misplaced(self, tiers: Ints) -> Ints:
         """The layers on tiers that cannot run them, for a tier per layer, shape (L,)."""
-        return np.flatnonzero(self.seconds[np.arange(self.layers), tiers] >= CANNOT_RUN_S * _LEAST_LOAD)
+        return np.flatnonzero(~self.able[np.arange(self.layers), tiers])
 
     def tiers_of(self, placement: Mapping[str, str]) -> Ints:
         """The tier's position per layer, shape (L,), of a placement by names."""

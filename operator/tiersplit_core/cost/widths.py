@@ -45,6 +45,11 @@ class WidthArrays:
         """Whether the first tier can run that variant, shape (L, V)."""
         return np.asarray(self.exists & np.isfinite(self.seconds[:, :, 0]))
 
+    @property
+    def able(self) -> Bools:
+        """Whether the first tier can run the layer at any width, shape (L,)."""
+        return np.asarray(self.on_first.any(axis=1))
+
     def total_distortion(self, choice: Ints) -> float:
         """The summed quantisation error of a choice, shape (L,) (AUTO-SPLIT, equation 4)."""
         return float(self.distortion[np.arange(len(choice)), choice].sum())
@@ -56,7 +61,7 @@ def width_arrays(arrays: ProblemArrays) -> WidthArrays:
     count = 1 + max(len(layer.variants) for layer in layers)
     exists = np.arange(count) <= np.array([len(layer.variants) for layer in layers])[:, None]
     seconds = np.full((len(layers), count, len(tiers)), np.inf)
-    seconds[:, 0] = arrays.seconds
+    seconds[:, 0] = np.where(arrays.able, arrays.seconds, np.inf)
     numbers = np.zeros((6, len(layers), count), dtype=np.int64)
     numbers[:4, :, 0] = arrays.weight_bytes, arrays.own_bytes[1:], arrays.sent_bytes[1:], arrays.sent_bits[1:]
     distortion = np.zeros((len(layers), count))

@@ -191,8 +191,10 @@ def solve_arrays(arrays: ProblemArrays, solver: str, options: SolverOptions) -> 
     if found.plan is None:
         return found
     tiers = arrays.tiers_of(found.plan.placement)
-    misplaced = arrays.misplaced(tiers)
-    return infeasible(found.solver, cannot_run(arrays, tiers, int(misplaced[0]))) if len(misplaced) else found
+    names = [layer.name for layer in arrays.problem.layers]
+    # A layer that is quantised runs where its variant does.
+    misplaced = [layer for layer in arrays.misplaced(tiers).tolist() if names[layer] not in found.plan.widths]
+    return infeasible(found.solver, cannot_run(arrays, tiers, misplaced[0])) if misplaced else found
 
 
 def solver_named(name: str) -> Callable[[ProblemArrays, SolverOptions], Solution]:

@@ -28,7 +28,7 @@ class Axis:
     """The widths of weights alone, or of activations alone, as in (8) and (9).
 
     Attributes:
-        bits: the bit widths that any layer has, ascending; `OWN_BITS` is last, shape (K,).
+        bits: the bit widths that any layer has, ascending, and `OWN_BITS`, shape (K,).
         sizes: bytes per layer and width; those of its next narrower width (else its narrowest) where it lacks one.
         distortion: D_i^w or D_i^a likewise, shape (L, K).
         steps: every widening of a layer to its next useful width, best return first.
@@ -68,7 +68,7 @@ def activation_axis(widths: WidthArrays) -> Axis:
 def _axis(bits: Ints, sizes: Ints, widths: WidthArrays) -> Axis:
     usable = widths.on_first
     bits = np.where(bits == 0, OWN_BITS, bits)
-    known = np.unique(bits[usable])
+    known = np.union1d(bits[usable], [OWN_BITS])
     shape = (len(bits), len(known))
     found_sizes, found_distortion = np.full(shape, -1, dtype=np.int64), np.full(shape, np.inf)
     for k, width in enumerate(known.tolist()):
@@ -78,7 +78,7 @@ def _axis(bits: Ints, sizes: Ints, widths: WidthArrays) -> Axis:
         found_distortion[rows, k] = np.where(here, widths.distortion, np.inf).min(axis=1)[rows]
     source = _next_narrower(found_sizes >= 0)
     rows = np.arange(len(bits))[:, None]
-    found_sizes, found_distortion = found_sizes[rows, source], found_distortion[rows, source]
+    found_sizes, found_distortion = np.maximum(found_sizes[rows, source], 0), found_distortion[rows, source]
     return Axis(known, found_sizes, found_distortion, tuple(_widenings(found_sizes, found_distortion)))
 
 

@@ -26,9 +26,14 @@ def splits_behind(arrays: ProblemArrays, widths: WidthArrays, head: Bools, optio
         for tiers in _placements(arrays, widths, head, later, options):
             chosen = np.where((tiers > 0) & np.isfinite(widths.seconds[np.arange(len(tiers)), later, tiers]), later, 0)
             key = tiers.tobytes() + chosen.tobytes()
-            if key not in seen and not set(exceeded_tiers(at_widths(arrays, widths, chosen), tiers)) - {0}:
+            if key not in seen and _fits_behind(at_widths(arrays, widths, chosen), tiers):
                 seen.add(key)
                 yield split_of(arrays, widths, tiers, chosen)
+
+
+def _fits_behind(arrays: ProblemArrays, tiers: Ints) -> bool:
+    """Whether all tiers but the first can run what they have, and hold it."""
+    return not (tiers[arrays.misplaced(tiers)] > 0).any() and not set(exceeded_tiers(arrays, tiers)) - {0}
 
 
 def later_widths(arrays: ProblemArrays, widths: WidthArrays) -> list[Ints]:

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from tiersplit_core.planning.autosplit.solutions import WidthSearch
 from tiersplit_core.planning.autosplit.splits import Split, least_memory
-from tiersplit_core.planning.feasibility import failing_constraint
+from tiersplit_core.planning.feasibility import cannot_run, failing_constraint
 from tiersplit_core.units import format_bytes
 
 
 def missing_words(search: WidthSearch, splits: Sequence[Split]) -> str:
     """The constraint that fails: later tiers, the first tier's memory with its shortfall in bytes, or E."""
     if not splits:
-        return failing_constraint(search.arrays)
+        return _without_splits(search)
     needed = min(least_memory(search.widths, split) for split in splits)
     if needed > search.budget:
         return _shortfall(search, needed)
@@ -19,6 +21,15 @@ def missing_words(search: WidthSearch, splits: Sequence[Split]) -> str:
         f"max_distortion: no widths found that fit {search.arrays.problem.tiers[0].name} add "
         f"{search.arrays.problem.max_distortion:.6g} or less"
     )
+
+
+def _without_splits(search: WidthSearch) -> str:
+    """Why there is no legal head: one that must be on the first tier cannot run there, or later tiers are too small."""
+    arrays = search.arrays
+    stuck = np.flatnonzero(arrays.forced_first & ~search.widths.able)
+    if not len(stuck):
+        return failing_constraint(arrays)
+    return cannot_run(arrays, np.zeros(arrays.layers, dtype=np.int64), int(stuck[0]))
 
 
 def _shortfall(search: WidthSearch, needed: int) -> str:

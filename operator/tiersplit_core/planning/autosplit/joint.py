@@ -31,7 +31,6 @@ from tiersplit_core.planning.autosplit.solutions import (
     Candidate,
     WidthSearch,
     potential_solutions,
-    whole_network_widths,
     width_search,
 )
 from tiersplit_core.planning.autosplit.splits import Split, least_memory
@@ -73,15 +72,26 @@ class JointSearch:
         return tuple(bounds.of(split) for split in self.splits)
 
     def best(self) -> Candidate | None:
-        """The fastest element of S that satisfies equation (4); None where none does."""
-        return next(iter(within_distortion(self.candidates, self.search.arrays.problem.max_distortion)), None)
+        """The fastest element of S that satisfies equation (4); None where none does.
+
+        Splits are looked at in the order of their bounds, and no further than one can still be better.
+        """
+        arrays, best = self.search.arrays, None
+        bounds = np.zeros(len(self.splits)) if arrays.throughput else np.array(self.lower_s)
+        for i in np.argsort(bounds, kind="stable").tolist():
+            if best is not None and bounds[i] >= best.objective_s:
+                break
+            found = potential_solutions(self.search, self.splits[i : i + 1]) if self.potential[i] else ()
+            kept = within_distortion((*found, *([] if best is None else [best])), arrays.problem.max_distortion)
+            best = next(iter(kept), None)
+        return best
 
 
 def joint_search(arrays: ProblemArrays, options: SolverOptions) -> JointSearch:
     """The splits of a problem and the search over their widths."""
     widths = width_arrays(arrays)
     search = width_search(arrays, widths)
-    every = all_heads(arrays)
+    every = all_heads(arrays, widths.able)
     heads = _fewer_heads(search) if every is None else every
     splits, of_head = [], []
     for i, head in enumerate(heads):
@@ -99,9 +109,10 @@ def _fewer_heads(search: WidthSearch) -> Bools:
     """The heads along the execution order and those of minimum cuts at uniform and at searched widths."""
     arrays, widths = search.arrays, search.widths
     bits = np.unique(widths.activation_bits[widths.activation_bits > 0]).tolist()
-    networks = (first_and_last(at_widths(arrays, widths, choice)) for choice in whole_network_widths(search))
+    networks = (first_and_last(at_widths(arrays, widths, choice)) for choice in search.whole_network)
     searched = [CutModel(network).solve(network).tiers == 0 for network in networks]
-    return np.unique(np.concatenate((heads_in_order(arrays), cut_heads(arrays, widths, bits), searched)), axis=0)
+    heads = np.concatenate((heads_in_order(arrays), cut_heads(arrays, widths, bits), searched))
+    return np.unique(heads[~heads[:, ~widths.able].any(axis=1)], axis=0)
 
 
 def solve(arrays: ProblemArrays, options: SolverOptions) -> Solution:

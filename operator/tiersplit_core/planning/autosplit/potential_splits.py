@@ -19,16 +19,18 @@ from tiersplit_core.planning.two_tiers import first_and_last
 MAX_HEADS = 512
 
 
-def all_heads(arrays: ProblemArrays, most: int = MAX_HEADS) -> Bools | None:
+def all_heads(arrays: ProblemArrays, able: Bools, most: int = MAX_HEADS) -> Bools | None:
     """Every legal head that keeps on the first tier what must be there, shape (H, L); None where there are more.
+
+    Of all layers, those that are `able`, shape (L,), can run on the first tier.
 
     Complexity: O(H · reads).
     """
     found = np.zeros((1, 0), dtype=bool)
     for layer in range(arrays.layers):
         values = arrays.read_value[arrays.read_layer == layer]
-        able = found[found[:, values[values > 0] - 1].all(axis=1)]
-        joined = np.column_stack((able, np.ones(len(able), dtype=bool)))
+        ready = found[found[:, values[values > 0] - 1].all(axis=1) & able[layer]]
+        joined = np.column_stack((ready, np.ones(len(ready), dtype=bool)))
         left_out = np.column_stack((found, np.zeros(len(found), dtype=bool)))
         found = joined if arrays.forced_first[layer] else np.concatenate((left_out, joined))
         if len(found) > most:
@@ -76,6 +78,6 @@ def sends_no_more_than_input(arrays: ProblemArrays, widths: WidthArrays, heads: 
     bound_to_first = problem.raw_input_tier is not None or problem.result_tier is not None
     if arrays.tiers > 2 or arrays.throughput or bound_to_first or arrays.limits[-1] is not None:
         return np.ones(len(heads), dtype=bool)
-    fastest = np.where(widths.exists, widths.seconds[:, :, 0], np.inf).min(axis=1)
+    fastest = np.where(widths.able, widths.seconds[:, :, 0].min(axis=1), 0.0)
     slower_first = heads @ fastest >= heads @ arrays.seconds[:, -1]
     return np.asarray((least_sent_bytes(arrays, widths, heads) <= arrays.sent_bytes[0]) | ~slower_first)

@@ -16,7 +16,6 @@ from tiersplit_core.planning.autosplit.solutions import (
     candidate,
     objectives,
     potential_solutions,
-    whole_network_widths,
     width_search,
 )
 from tiersplit_core.planning.autosplit.splits import memories, split_of
@@ -35,7 +34,7 @@ def split_then_quantise(arrays: ProblemArrays) -> tuple[WidthSearch, Candidate |
 def quantise_then_split(arrays: ProblemArrays) -> tuple[WidthSearch, Candidate | None]:
     """Widths for the whole network on the first tier, then the minimum cut of what it has become."""
     search = width_search(arrays, width_arrays(arrays))
-    found = [_split_at(search, choice) for choice in whole_network_widths(search)]
+    found = [_split_at(search, choice) for choice in search.whole_network]
     kept = [candidate for candidate in found if candidate is not None]
     return search, next(iter(within_distortion(kept, arrays.problem.max_distortion)), None)
 

@@ -112,19 +112,30 @@ class WidthSearch:
     @cached_property
     def multipliers(self) -> Floats:
         """Seconds per distortion: 0, and from what the cheapest to what the dearest layer pays for it, shape (μ,)."""
-        on_first = self.widths.on_first
-        send_s = self.widths.sent_bytes * float(self.arrays.s_per_byte.sum())
-        seconds = np.where(on_first, self.widths.seconds[:, :, 0], np.nan)
-        spread_s = np.concatenate(
-            [np.ptp(np.where(on_first, s, s[:, :1]), axis=1) for s in (seconds, seconds + send_s)]
-        )
-        spread = np.tile(np.ptp(np.where(on_first, self.widths.distortion, 0.0), axis=1), 2)
+        seconds, send_s = self.widths.seconds[:, :, 0], self.widths.sent_bytes * float(self.arrays.s_per_byte.sum())
+        spread_s = np.concatenate((self._spread(seconds), self._spread(seconds + send_s)))
+        spread = np.tile(self._spread(self.widths.distortion), 2)
         # A layer that errs a billionth of another one has no say, and its price could be any number.
         counts = (spread > 1e-9 * spread.max(initial=0.0)) & (spread_s > 0)
         if not counts.any():
             return np.zeros(1)
         prices = np.clip(np.log10(spread_s[counts]) - np.log10(spread[counts]), -_DECADES, _DECADES)
         return np.concatenate(([0.0], np.logspace(prices.min() - 1, prices.max() + 1, _MULTIPLIERS)))
+
+    def _spread(self, amounts: Floats) -> Floats:
+        """How far each layer's widths lie apart, shape (L,); 0 where the first tier cannot run it."""
+        usable = self.widths.on_first
+        low, high = (np.where(usable, amounts, end) for end in (np.inf, -np.inf))
+        return np.where(self.widths.able, high.max(axis=1) - low.min(axis=1), 0.0)
+
+    @cached_property
+    def whole_network(self) -> Ints:
+        """Widths of all that the first tier can run, as if it were quantised before it is split, shape (C, L)."""
+        able = self.widths.able
+        choices = self.mixed(split_of(self.arrays, self.widths, np.where(able, 0, self.arrays.tiers - 1)))
+        full = np.zeros((len(choices), self.arrays.layers), dtype=np.int64)
+        full[:, able] = choices
+        return full
 
 
 def width_search(arrays: ProblemArrays, widths: WidthArrays) -> WidthSearch:
@@ -154,23 +165,18 @@ def _least(widths: WidthArrays, allowed: Bools) -> Ints:
 
 def potential_solutions(search: WidthSearch, splits: Iterable[Split]) -> Iterator[Candidate]:
     """S: per split the candidates within the first tier's memory (5b) that no other one of the split beats."""
-    as_one = np.concatenate((whole_network_widths(search), search.uniform))
+    as_one = np.concatenate((search.whole_network, search.uniform))
     for split in splits:
         choices = np.concatenate((search.mixed(split), search.traded(split), as_one[:, split.members]))
         yield from _best_of(search, split, np.unique(choices, axis=0))
-
-
-def whole_network_widths(search: WidthSearch) -> Ints:
-    """Widths of the whole network on the first tier, as if it were quantised before it is split, shape (C, L)."""
-    everywhere = split_of(search.arrays, search.widths, np.zeros(search.arrays.layers, dtype=np.int64))
-    return search.mixed(everywhere)
 
 
 def _best_of(search: WidthSearch, split: Split, choices: Ints) -> Iterator[Candidate]:
     """The feasible choices of a split, shape (C, n), that are not both slower and worse than another one."""
     widths = search.widths
     memory = memories(widths, split, choices)
-    choices, memory = choices[memory <= search.budget], memory[memory <= search.budget]
+    able = widths.on_first[split.members, choices].all(axis=1) & (memory <= search.budget)
+    choices, memory = choices[able], memory[able]
     distortion = distortions(widths, split, choices)
     seconds = objectives(search, split, choices)
     least = np.inf

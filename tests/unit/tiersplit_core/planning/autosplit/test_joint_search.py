@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.support import quantised_reference as reference
 from tests.support.problems import problems
 from tests.support.quantised_problems import chain_of_four, like_resnet50, quantised
+from tiersplit_core.cost.problem import CANNOT_RUN_S
 from tiersplit_core.planning.planner import solve
 from tiersplit_core.planning.problem import Objective
 from tiersplit_core.planning.solution import Status
@@ -139,3 +141,35 @@ def test_a_wider_error_tolerance_is_never_slower():
     ]
     assert seconds == sorted(seconds, reverse=True)
     assert seconds[-1] < 0.6 * seconds[0]
+
+
+def without_floats(problem):
+    """The problem whose first tier cannot run layers as they are, but only their variants."""
+    layers = (replace(layer, seconds={**layer.seconds, "t0": CANNOT_RUN_S}) for layer in problem.layers)
+    return replace(problem, layers=tuple(layers))
+
+
+def test_a_first_tier_that_knows_no_floats_runs_quantised_layers():
+    problem = without_floats(chain_of_four(raw_input_tier="t0", max_distortion=1.0))
+    for solver in ("autosplit", "autosplit-exact", "u4"):
+        plan = solve(problem, solver).plan
+        assert all(name in plan.widths for name, tier in plan.placement.items() if tier == "t0"), solver
+        assert "t0" in plan.placement.values()
+    assert "cannot run on t0" in solve(problem, "edge-only").constraint
+
+
+@RELAXED
+@given(quantised(max_layers=3), st.integers(0, 2))
+def test_a_layer_that_the_first_tier_cannot_run_at_all_is_left_to_later_ones(problem, position):
+    layers = list(problem.layers)
+    place = position % len(layers)
+    stuck = replace(layers[place], seconds={**layers[place].seconds, "t0": CANNOT_RUN_S}, variants=())
+    layers[place] = stuck
+    problem = replace(problem, layers=tuple(layers))
+    for solver in ("autosplit", "autosplit-exact"):
+        solution = solve(problem, solver)
+        if solution.plan is None:
+            assert reference.best(problem) is None or reference.best(problem) >= CANNOT_RUN_S
+        else:
+            assert solution.plan.placement[stuck.name] == "t1"
+            assert solution.objective_s < CANNOT_RUN_S
