@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tiersplit_core.planning.autosplit.solutions import WidthSearch
-from tiersplit_core.planning.autosplit.splits import Split, least_memory
+from tiersplit_core.planning.autosplit.solutions import UNLIMITED, WidthSearch
+from tiersplit_core.planning.autosplit.splits import Split, least_memory, memories
 from tiersplit_core.planning.feasibility import cannot_run, failing_constraint
 from tiersplit_core.units import format_bytes
 
@@ -14,13 +14,22 @@ def missing_words(search: WidthSearch, splits: Sequence[Split]) -> str:
     """The constraint that fails: later tiers, the first tier's memory with its shortfall in bytes, or E."""
     if not splits:
         return _without_splits(search)
-    needed = min(least_memory(search.widths, split) for split in splits)
+    least = min(least_memory(search.widths, split) for split in splits)
+    # Fewest weights and fewest activations may be those of different variants, so that more than the least is needed.
+    needed = least if least > search.budget else min(_tried_memory(search, split) for split in splits)
     if needed > search.budget:
         return _shortfall(search, needed)
     return (
         f"max_distortion: no widths found that fit {search.arrays.problem.tiers[0].name} add "
-        f"{search.arrays.problem.max_distortion:.6g} or less"
+        f"{search.arrays.problem.max_distortion} or less"
     )
+
+
+def _tried_memory(search: WidthSearch, split: Split) -> int:
+    """The fewest bytes that a split needs at widths that were looked at."""
+    choices = np.concatenate((search.whole_network, search.uniform))[:, split.members]
+    able = search.widths.on_first[split.members, choices].all(axis=1)
+    return int(memories(search.widths, split, choices[able]).min(initial=UNLIMITED))
 
 
 def _without_splits(search: WidthSearch) -> str:

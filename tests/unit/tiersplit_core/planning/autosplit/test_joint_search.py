@@ -173,3 +173,17 @@ def test_a_layer_that_the_first_tier_cannot_run_at_all_is_left_to_later_ones(pro
         else:
             assert solution.plan.placement[stuck.name] == "t1"
             assert solution.objective_s < CANNOT_RUN_S
+
+
+def test_variants_that_save_either_weights_or_activations_but_not_both_are_too_large_together():
+    problem = chain_of_four(raw_input_tier="t0")
+    first = problem.layers[0]
+    either = tuple(v for v in first.variants if {v.weight_bits, v.activation_bits} == {2, 8})
+    heavy = tuple(replace(v, weight_bytes=200_000 if v.weight_bits == 8 else 0) for v in either)
+    layers = (replace(first, weight_bytes=400_000, variants=heavy), *problem.layers[1:])
+    small = replace(problem.tiers[0], memory_bytes=100_000)
+    problem = replace(problem, layers=layers, tiers=(small, problem.tiers[1]))
+    for solver in ("autosplit", "autosplit-exact"):
+        solution = solve(problem, solver)
+        assert solution.status is Status.INFEASIBLE
+        assert f"{60_000 + 80_000 - 100_000} bytes" in solution.constraint
