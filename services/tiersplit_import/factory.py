@@ -115,7 +115,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
     wrong = [f"{what}: {_shown(keys)}" for what, keys in lists.items() if keys]
     if wrong:
         raise ModelError("the weights do not fit the module; " + "; ".join(wrong), str(path))
-    module.load_state_dict(dict(given), strict=False)
+    # The module's own dictionary says which version of its format the names are of; files do not.
+    wanted.update(given)
+    module.load_state_dict(wanted)
 
 
 def _place(key: str, held: torch.Tensor) -> tuple[object, ...]:

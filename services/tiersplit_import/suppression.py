@@ -36,7 +36,7 @@ def _(boxes: torch.Tensor, scores: torch.Tensor, overlap: float) -> torch.Tensor
 
 
 def _translate(boxes: Any, scores: Any, overlap: float) -> Any:
-    constant = opset21.Constant
+    constant: Any = opset21.Constant
     found = opset21.NonMaxSuppression(
         boxes,
         opset21.Unsqueeze(scores, constant(value_ints=[1])),

@@ -90,10 +90,10 @@ class Detector(Opaque):
         return _take(boxes, order), best > 0
 
     def _level(self, i: int, size: tuple[int, int], objectness: torch.Tensor, deltas: torch.Tensor) -> Tensors:
-        height, width = objectness.shape[2:]
+        count, height, width = objectness.shape[1:]
         anchors = _everywhere(getattr(self, f"anchors{i}"), (height, width), size)
         scores = objectness.permute(0, 2, 3, 1).flatten(1)
-        deltas = deltas.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).flatten(1, 3)
+        deltas = deltas.reshape(-1, count, 4, height, width).permute(0, 3, 4, 1, 2).flatten(1, 3)
         best, order = scores.topk(min(PROPOSALS, scores.shape[1]), dim=1)
         boxes = _clip(_decode(_take(deltas, order), anchors[order], _PROPOSAL_SCALE), size)
         scores = torch.sigmoid(best) * _is_large(boxes, _LEAST_PROPOSAL)
@@ -103,13 +103,13 @@ class Detector(Opaque):
         self, size: tuple[int, int], boxes: torch.Tensor, valid: torch.Tensor, logits: torch.Tensor, moved: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         count, classes = boxes.shape[1], logits.shape[1] - 1
-        scores = torch.softmax(logits, -1)[:, 1:].unflatten(0, (-1, count)).transpose(1, 2)
-        moved = moved.unflatten(1, (-1, 4))[:, 1:].unflatten(0, (-1, count)).transpose(1, 2)
+        scores = torch.softmax(logits, -1)[:, 1:].reshape(-1, count, classes).transpose(1, 2)
+        moved = moved.reshape(-1, count, classes + 1, 4)[:, :, 1:].transpose(1, 2)
         found = _clip(_decode(moved, boxes.unsqueeze(1), _DETECTION_SCALE), size)
         wanted = (scores > self.score_threshold) & valid.unsqueeze(1) & _is_large(found, _LEAST_DETECTION)
         scores = scores * wanted
-        kept = suppress(found.flatten(0, 1), scores.flatten(0, 1), _DETECTION_OVERLAP).unflatten(0, (-1, classes))
-        best, order = (scores * kept).flatten(1).topk(min(DETECTIONS, classes * count), dim=1)
+        kept = suppress(found.flatten(0, 1), scores.flatten(0, 1), _DETECTION_OVERLAP).reshape(-1, classes * count)
+        best, order = (scores.flatten(1) * kept).topk(min(DETECTIONS, classes * count), dim=1)
         is_any = best > 0
         return _take(found.flatten(1, 2), order) * is_any.unsqueeze(-1), best, (order // count + 1) * is_any
 
@@ -152,7 +152,7 @@ def _pool(features: Tensors, size: tuple[int, int], boxes: torch.Tensor) -> torc
     strides = [size[0] // feature.shape[2] for feature in features]
     level = _level_of(boxes.flatten(0, 1), strides)
     pooled = [roi_align(f, regions, _POOLED, 1 / stride, _SAMPLES) for f, stride in zip(features, strides, strict=True)]
-    found = pooled[0]
+    found: torch.Tensor = pooled[0]
     for i, other in enumerate(pooled[1:], 1):
         found = torch.where((level == i).reshape(-1, 1, 1, 1), other, found)
     return found

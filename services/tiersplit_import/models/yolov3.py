@@ -99,9 +99,9 @@ class Boxes(OneLayer):
         Each row of the result: the centre's x and y, width and height in pixels, the probability that there is an
         object, and that of each class.
         """
-        height, width = value.shape[2:]
+        numbers, height, width = value.shape[1:]
         count = self.anchors.shape[1]
-        value = value.unflatten(1, (count, -1)).permute(0, 1, 3, 4, 2)
+        value = value.reshape(-1, count, numbers // count, height, width).permute(0, 1, 3, 4, 2)
         centre = (torch.sigmoid(value[..., :2]) + _grid(height, width)) * self.stride
         size = torch.exp(value[..., 2:4]) * self.anchors
         return torch.cat([centre, size, torch.sigmoid(value[..., 4:])], dim=-1).flatten(1, 3)

@@ -6,12 +6,14 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 from safetensors.torch import save_file, save_model
+from torchvision.models import mnasnet0_5
 
 from tests.support import models
 from tests.support.imports import import_copy
 from tiersplit_bundle import Bundle
 from tiersplit_core.errors import BundleError, ModelError
 from tiersplit_import.export import export
+from tiersplit_import.factory import load_module
 from tiersplit_import.options import ImportOptions, parse_input, parse_numbers
 from tiersplit_import.pipeline import default_name, import_model
 
@@ -91,6 +93,13 @@ def test_of_tied_parameters_one_name_is_enough(tmp_path: Path) -> None:
         for name, name_ in (("b0", "w.safetensors"), ("b1", "w.pt"))
     ]
     assert made[0].digest == made[1].digest != import_copy("tied", tmp_path / "plain").digest
+
+
+def test_weights_fit_a_network_whose_state_has_a_version(tmp_path: Path) -> None:
+    trained = mnasnet0_5()
+    torch.save(dict(trained.state_dict()), tmp_path / "w.pt")
+    module = load_module("torchvision.models:mnasnet0_5", ImportOptions(weights=tmp_path / "w.pt"))
+    assert torch.equal(module.get_parameter("layers.0.weight"), trained.get_parameter("layers.0.weight"))
 
 
 def test_weights_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
