@@ -7,8 +7,8 @@ Guarantee: never slower than the last tier alone or the first tier alone at any 
 allowed (remark 5). For latency over two tiers, with all heads looked at, the gap to the optimum of (5) is reported.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -60,31 +60,41 @@ class JointSearch:
     provable: bool
 
     @cached_property
-    def candidates(self) -> tuple[Candidate, ...]:
-        """The list S of Algorithm 1."""
-        kept = [split for split, potential in zip(self.splits, self.potential, strict=True) if potential]
-        return tuple(potential_solutions(self.search, kept))
-
-    @cached_property
     def lower_s(self) -> tuple[float, ...]:
         """Seconds that no widths of each split can beat."""
         bounds = latency_bounds(self.search.arrays, self.search.widths)
         return tuple(bounds.of(split) for split in self.splits)
 
+    @cached_property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The list S of Algorithm 1, without splits that cannot be faster than an element of S without any error."""
+        found: list[Candidate] = []
+        exact_s = np.inf
+        for bound, split in self._ordered():
+            if bound >= exact_s:
+                break
+            here = list(potential_solutions(self.search, [split]))
+            found += here
+            exact_s = min([exact_s, *(candidate.objective_s for candidate in here if candidate.distortion == 0)])
+        return tuple(found)
+
     def best(self) -> Candidate | None:
         """The fastest element of S that satisfies equation (4); None where none does.
 
-        Splits are looked at in the order of their bounds, and no further than one can still be better.
+        Splits are looked at no further than one can still be better.
         """
-        arrays, best = self.search.arrays, None
-        bounds = np.zeros(len(self.splits)) if arrays.throughput else np.array(self.lower_s)
-        for i in np.argsort(bounds, kind="stable").tolist():
-            if best is not None and bounds[i] >= best.objective_s:
+        best = None
+        for bound, split in self._ordered():
+            if best is not None and bound >= best.objective_s:
                 break
-            found = potential_solutions(self.search, self.splits[i : i + 1]) if self.potential[i] else ()
-            kept = within_distortion((*found, *([] if best is None else [best])), arrays.problem.max_distortion)
-            best = next(iter(kept), None)
+            found = [*potential_solutions(self.search, [split]), *([] if best is None else [best])]
+            best = next(iter(within_distortion(found, self.search.arrays.problem.max_distortion)), None)
         return best
+
+    def _ordered(self) -> Iterator[tuple[float, Split]]:
+        """The potential splits in the order of their bounds, which are 0 where they hold for latency alone."""
+        bounds = np.zeros(len(self.splits)) if self.search.arrays.throughput else np.array(self.lower_s)
+        return ((bounds[i], self.splits[i]) for i in np.argsort(bounds, kind="stable").tolist() if self.potential[i])
 
 
 def joint_search(arrays: ProblemArrays, options: SolverOptions) -> JointSearch:
@@ -136,7 +146,7 @@ def solve_accurately(
         accuracy: measures a plan's accuracy, larger is better; called for few plans, for each one once.
         least: the accuracy that must be reached.
     """
-    found = joint_search(arrays, options)
+    found = joint_search(replace(arrays, problem=replace(arrays.problem, max_distortion=None)), options)
     accuracies = Accuracies(lambda candidate: accuracy(_plan_of(found, candidate)))
     best = bisected(found.candidates, accuracies, least)
     if best is None:

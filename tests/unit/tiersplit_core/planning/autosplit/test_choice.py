@@ -111,3 +111,13 @@ def test_memory_that_nothing_fits_is_named_before_anything_is_measured():
     problem = chain_of_four(memory=1_000, raw_input_tier="t0")
     solution = solve_accurately(arrays_of(problem), SolverOptions(), lambda plan: 1 / 0, 0.9)
     assert "tiers[0].memory_bytes" in solution.constraint
+
+
+def test_a_measured_accuracy_takes_the_place_of_the_error_tolerance():
+    free, bound = (chain_of_four(max_distortion=e) for e in (None, 0.0))
+    found = [
+        solve_accurately(arrays_of(problem), SolverOptions(), lambda plan: 1 - len(plan.widths) / 10, 0.7).plan
+        for problem in (free, bound)
+    ]
+    assert found[0].widths
+    assert found[0] == found[1]
