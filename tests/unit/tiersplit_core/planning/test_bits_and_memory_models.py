@@ -1,0 +1,64 @@
+"""Solvers that plan layers as they are, with bits of their own on links and with AUTO-SPLIT's count of memory."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support import quantised_reference as reference
+from tests.support.problems import problems
+from tiersplit_core.planning.planner import solve
+from tiersplit_core.planning.problem import MemoryModel, Objective
+from tiersplit_core.planning.solution import Status
+
+RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@st.composite
+def with_bits(draw, **options):
+    """Problems of `problems` with the paper's memory model and bits on links for some layers."""
+    problem = draw(problems(**options))
+    layers = tuple(replace(layer, elements=layer.output_bytes // 4) for layer in problem.layers)
+    names = st.sampled_from([layer.name for layer in layers])
+    bits = draw(st.dictionaries(names, st.sampled_from([1, 2, 4, 8, 16]), max_size=4))
+    return replace(problem, layers=layers, memory_model=MemoryModel.AUTOSPLIT, transmission_bits=bits)
+
+
+def assert_same_optimum(problem, solver):
+    found, best = solve(problem, solver), solve(problem, "exhaustive")
+    assert (found.plan is None) == (best.plan is None)
+    if best.plan is not None:
+        assert found.status is Status.OPTIMAL
+        assert found.objective_s == pytest.approx(best.objective_s, rel=1e-8, abs=1e-12)
+
+
+@RELAXED
+@given(with_bits(max_layers=5, max_tiers=3))
+def test_auto_is_the_best_of_all_placements(problem):
+    assert_same_optimum(problem, "auto")
+
+
+@RELAXED
+@given(with_bits(max_layers=5, max_tiers=3, limited=True))
+def test_the_mixed_integer_program_is_the_best_of_all_placements(problem):
+    assert_same_optimum(problem, "milp")
+
+
+@RELAXED
+@given(with_bits(max_layers=6, chain=True, limited=True))
+def test_dynamic_programming_is_the_best_of_all_placements_on_chains(problem):
+    assert_same_optimum(problem, "dp")
+
+
+@RELAXED
+@given(with_bits(max_layers=5, max_tiers=2, objectives=(Objective.LATENCY,)))
+def test_what_a_plan_costs_and_holds_is_what_the_reference_says(problem):
+    solution = solve(problem, "exhaustive")
+    if solution.plan is None:
+        return
+    placement = solution.plan.placement
+    assert solution.objective_s == pytest.approx(reference.objective(problem, placement, {}), rel=1e-9, abs=1e-12)
+    for stage in solution.stages[:1]:
+        if stage.tier == "t0":
+            assert stage.memory_bytes == reference.memory(problem, placement, {})
