@@ -15,6 +15,7 @@ BATCHES = (1, 2, 3)
 _DIGITS_SEED = 20240229
 _INTEGER_HIGH = {"bool": 2, "uint8": 256}
 _DEFAULT_HIGH = 100
+_FLOAT_ACCURACY = "1"
 
 
 def session_options(threads: int = 1, optimise: bool = True) -> ort.SessionOptions:
@@ -25,6 +26,7 @@ def session_options(threads: int = 1, optimise: bool = True) -> ort.SessionOptio
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.x64quantprecision", "1")  # as stages: see there
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", _FLOAT_ACCURACY)
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options

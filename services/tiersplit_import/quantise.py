@@ -185,8 +185,9 @@ class _Rewriting:
         whole = self._store.weights(f"{kernel.weight}#{bits}", found)
         self._added[whole.name] = whole
         scales = self._constant(f"{kernel.weight}#{bits}.scales", found.scales)
-        zeros = self._constant(f"{kernel.weight}#{bits}.zeros", np.zeros(len(found.scales), np.int8))
-        inputs = [whole.name, scales, zeros]
+        inputs = [whole.name, scales]
+        if whole.data_type == TensorProto.INT8:  # ONNX Runtime's integer kernels want their zero points said
+            inputs.append(self._constant(f"{kernel.weight}#{bits}.zeros", np.zeros(len(found.scales), np.int8)))
         node.input[1] = self._append("DequantizeLinear", inputs, f"{kernel.name}#weights", kernel.layer, found.axis)
         bias = self._corrected(kernel, found.dequantised() - weights, len(found.scales))
         if bias is not None:

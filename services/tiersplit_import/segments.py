@@ -150,14 +150,28 @@ def missing_segments(bundle: Bundle, segments: Sequence[SegmentSpec]) -> list[Bl
 
 
 def _blob(cutter: Cutter, segment: SegmentSpec) -> Blob:
-    model, before, after = cutter.cut(segment)
+    return segment_blob(segment.id, segment.layers, *cutter.cut(segment))
+
+
+def segment_blob(
+    name: str, layers: Sequence[str], model: ModelProto, before: Sequence[TensorSpec], after: Sequence[TensorSpec]
+) -> Blob:
+    """The layer of a bundle that holds a segment.
+
+    Args:
+        name: its id.
+        layers: the layers that it runs.
+        model: its ONNX file; the names of its external constants are digests of blobs.
+        before: the tensors that it reads.
+        after: the tensors that it computes.
+    """
     about = {
-        "layers": list(segment.layers),
+        "layers": list(layers),
         "inputs": [spec.name for spec in before],
         "outputs": [spec.name for spec in after],
         "weights": sorted(f"sha256:{location}" for location in _locations(model)),
     }
-    annotations = {media.SEGMENT_ID: segment.id, media.SEGMENT_ABOUT: canonical_json(about).decode()}
+    annotations = {media.SEGMENT_ID: name, media.SEGMENT_ABOUT: canonical_json(about).decode()}
     return Blob(media.SEGMENT, model.SerializeToString(deterministic=True), annotations)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tiersplit_bundle.layout import blob_file, file_digest
 from tiersplit_core.errors import BundleError, OperationError
 from tiersplit_stage.plans import SegmentInfo
-from tiersplit_stage.sessions import bound_heap, open_session, relax_heap, release_unused, trim_heap
+from tiersplit_stage.sessions import bound_heap, open_session, relax_heap, release_unused, run_options, trim_heap
 
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 
@@ -96,6 +96,7 @@ class SegmentPool:
         self._store = store
         self._threads = threads
         self._sessions: dict[str, ort.InferenceSession] = {}
+        self._options: dict[str, ort.RunOptions | None] = {}
         self._lock = threading.Lock()
 
     @property
@@ -112,12 +113,11 @@ class SegmentPool:
         """
         if segment.blob in self._sessions:
             return
-        for weight in segment.weights:
-            self._store.path(weight)
+        weights = [self._store.path(weight) for weight in segment.weights]
         path = self._store.path(segment.blob)
         bound_heap()
         try:
-            session = open_session(path, self._threads)
+            session = open_session(path, self._threads, weights)
         except Exception as error:  # ONNX Runtime raises a dozen kinds without a common base of its own
             raise OperationError(f"segment {segment.id} cannot be loaded: {error}") from error
         finally:
@@ -126,12 +126,14 @@ class SegmentPool:
         _check_names(session, segment)
         with self._lock:
             self._sessions = {**self._sessions, segment.blob: session}
+            self._options = {**self._options, segment.blob: run_options(session)}
 
     def drop(self, blobs: Iterable[str]) -> None:
         """Forget sessions and hand their memory back to the system at once."""
         gone = set(blobs)
         with self._lock:
             self._sessions = {blob: session for blob, session in self._sessions.items() if blob not in gone}
+            self._options = {blob: options for blob, options in self._options.items() if blob not in gone}
         gc.collect()
         release_unused()
 
@@ -160,7 +162,7 @@ class SegmentPool:
         session = self._session(segment)
         feed = {name: values[name] for name in segment.inputs}
         try:
-            found = session.run_with_ort_values(list(segment.outputs), feed)
+            found = session.run_with_ort_values(list(segment.outputs), feed, self._options.get(segment.blob))
         except Exception as error:  # as above
             raise OperationError(f"segment {segment.id} failed: {error}") from error
         return dict(zip(segment.outputs, found, strict=True))

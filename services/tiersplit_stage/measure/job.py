@@ -14,12 +14,14 @@ class Program:
         path: the file.
         inputs: tensors it reads, from the job's values or from programs before it.
         outputs: tensors it computes.
+        weights: blobs that it reads.
     """
 
     name: str
     path: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    weights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class Job:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The job that `to_json` wrote."""
         programs = tuple(
-            Program(p["name"], p["path"], tuple(p["inputs"]), tuple(p["outputs"])) for p in value["programs"]
+            Program(p["name"], p["path"], tuple(p["inputs"]), tuple(p["outputs"]), tuple(p["weights"]))
+            for p in value["programs"]
         )
         return cls(**{**value, "programs": programs, "keep": tuple(value["keep"])})
 

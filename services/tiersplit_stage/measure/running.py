@@ -12,11 +12,11 @@ import onnxruntime as ort
 from safetensors.numpy import load_file, save_file
 
 from tiersplit_stage.emulation import Emulation
-from tiersplit_stage.measure.job import Answer, Job
+from tiersplit_stage.measure.job import Answer, Job, Program
 from tiersplit_stage.measure.kernels import profile_kernels
 from tiersplit_stage.measure.resident import peak_bytes, reset_peak, resident_bytes
 from tiersplit_stage.processors import Quota, quota
-from tiersplit_stage.sessions import open_session, release_unused
+from tiersplit_stage.sessions import open_session, release_unused, run_options
 
 Values = dict[str, Any]
 Sessions = Mapping[str, ort.InferenceSession]
@@ -32,7 +32,7 @@ def measure(job: Job) -> Answer:
     values = {name: ort_value(array) for name, array in load_file(job.values).items()}
     base = resident_bytes()
     reset_peak()
-    sessions = {program.name: open_session(Path(program.path), job.threads) for program in job.programs}
+    sessions = {program.name: _opened(program, job.threads) for program in job.programs}
     load_peak, loaded = peak_bytes(), resident_bytes()
     reset_peak()
     seconds, last = _repeat(job, sessions, values)
@@ -43,6 +43,10 @@ def measure(job: Job) -> Answer:
     total_s = sum(statistics.median(found) for found in seconds.values())
     kernels = profile_kernels(job, values, total_s) if job.kernels else ()
     return Answer(seconds, idle, base, loaded, load_peak, peak, kernels)
+
+
+def _opened(program: Program, threads: int) -> ort.InferenceSession:
+    return open_session(Path(program.path), threads, [Path(blob) for blob in program.weights])
 
 
 def ort_value(array: np.ndarray[Any, Any]) -> Any:
@@ -83,9 +87,10 @@ def _run_once(
     granted = quota()
     for program, gone in zip(job.programs, done_with, strict=True):
         feed = {name: live[name] for name in program.inputs}
+        options = run_options(sessions[program.name])
         time.sleep(job.pause_s)
         started, spent_s = time.perf_counter(), time.process_time()
-        found = sessions[program.name].run_with_ort_values(list(program.outputs), feed)
+        found = sessions[program.name].run_with_ort_values(list(program.outputs), feed, options)
         taken = under(granted, time.perf_counter() - started, time.process_time() - spent_s)
         seconds[program.name] = emulation.stretch(program.name, 0, taken)
         live.update(zip(program.outputs, found, strict=True))

@@ -37,6 +37,7 @@ _STATISTICS = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=4, 
         layers=_layers(names),
         input_distortion=_DISTORTIONS,
         input_ranges=_RANGES,
+        means=st.dictionaries(st.text(min_size=1, max_size=5), st.lists(_AMOUNTS, max_size=3).map(tuple), max_size=2),
     )
 )
 
@@ -67,6 +68,7 @@ def _with(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         (_with(lambda top: top.update(metric="taste")), "$.metric"),
         (_with(lambda top: top.update(clip=3)), "$.clip"),
         (_with(lambda top: top.update(samples=True)), "$.samples"),
+        (_with(lambda top: top.update(means={"x": ["0"]})), "$.means.x[0]"),
         (_with(lambda top: top.pop("layers")), "$.layers"),
         (_with(lambda top: top.update(layers=[])), "$.layers"),
         (_with(lambda top: top["layers"].append(top["layers"][0])), "$.layers"),
