@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support import quantised_reference as reference
 from tests.support.problems import problems
 from tiersplit_core.planning.planner import solve
-from tiersplit_core.planning.problem import MemoryModel, Objective
+from tiersplit_core.planning.problem import Link, MemoryModel, Objective, Problem, ProblemLayer, Tier
 from tiersplit_core.planning.solution import Status
 
 RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -62,3 +62,20 @@ def test_what_a_plan_costs_and_holds_is_what_the_reference_says(problem):
     for stage in solution.stages[:1]:
         if stage.tier == "t0":
             assert stage.memory_bytes == reference.memory(problem, placement, {})
+
+
+def test_a_program_row_of_the_papers_memory_counts_no_tensor_that_the_layer_alone_still_reads():
+    """`a` and `b` fit one after the other, only not beside `s`; a row that held `a` with `b` would part them."""
+    slow = {"t0": 0.0, "t1": 10.0}
+    quick = {"t0": 0.0, "t1": 0.1}
+    layers = (
+        ProblemLayer("a", ("input",), 60, 0, slow),
+        ProblemLayer("s", ("input",), 40, 0, quick),
+        ProblemLayer("b", ("a",), 70, 0, slow),
+        ProblemLayer("z", ("b", "s"), 1, 0, quick),
+    )
+    tiers, links = (Tier("t0", 105), Tier("t1")), (Link("t0", "t1", 1e6, 0.001),)
+    problem = Problem(layers, ("z",), 10, tiers, links, memory_model=MemoryModel.AUTOSPLIT)
+    solution = solve(problem, "milp")
+    assert solution.status is Status.OPTIMAL
+    assert solution.plan.placement == {"a": "t0", "s": "t1", "b": "t0", "z": "t1"}
