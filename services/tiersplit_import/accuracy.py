@@ -1,7 +1,7 @@
 """How often a model is right on validation data."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from tiersplit_import.net import Array
 from tiersplit_import.probe import open_session, run
 
 _BATCH = 16
+
+Forward = Callable[[Mapping[str, Array]], Array]
+"""Scores of shape (batch, classes) from a batch of inputs by name."""
 
 
 def accuracy(bundle: Bundle, path: Path, best: int) -> float:
@@ -34,15 +37,19 @@ def accuracy(bundle: Bundle, path: Path, best: int) -> float:
 
 def session_accuracy(session: ort.InferenceSession, graph: LayerGraph, path: Path, best: int) -> float:
     """As `accuracy`, of a session that computes what `graph` describes."""
+    output = [graph.output_names[0][1]]
+    return forward_accuracy(lambda feeds: run(session, output, feeds)[0], graph, path, best)
+
+
+def forward_accuracy(forward: Forward, graph: LayerGraph, path: Path, best: int) -> float:
+    """As `accuracy`, of anything that computes the scores of a batch."""
     samples = read_samples(path, graph.inputs, MAX_SAMPLES)
     count = len(next(iter(samples.values())))
     labels = _labels(path, count)
-    output = [graph.output_names[0][1]]
     right = 0
     for start in range(0, count, _BATCH):
         part = slice(start, start + _BATCH)
-        scores = run(session, output, {name: value[part] for name, value in samples.items()})[0]
-        right += _right(scores, labels[part], best)
+        right += _right(forward({name: value[part] for name, value in samples.items()}), labels[part], best)
     return right / count
 
 

@@ -43,4 +43,5 @@ def grid_of(reach: Range, bits: int) -> Grid:
     steps = 2**bits - 1
     low, high = min(reach[0], 0.0), max(reach[1], 0.0)
     scale = float(np.float32(max((high - low) / steps, _SMALLEST_SCALE)))
-    return Grid(scale, min(int(np.rint(-low / scale)), steps), steps)
+    inverse = np.float32(1.0 / scale)
+    return Grid(scale, min(int(-np.rint(np.float32(low) * inverse)), steps), steps)
