@@ -33,7 +33,7 @@ SOLVERS = (
         "solver",
         "auto",
         "picks among the solvers below",
-        "optimal wherever min-cut or milp can prove it, else feasible with its gap",
+        "optimal for layers as they are wherever min-cut or milp can prove it, else feasible with its gap",
     ),
     SolverInfo(
         "min-cut",
