@@ -53,9 +53,7 @@ def live_bytes(
     return np.cumsum(change[:-1])
 
 
-def live_steps(
-    tier: int, tiers: Ints, read_value: Ints, read_layer: Ints, *, after: bool = False
-) -> tuple[Ints, Ints]:
+def live_steps(tier: int, tiers: Ints, read_value: Ints, read_layer: Ints, *, after: bool = False) -> tuple[Ints, Ints]:
     """The first and the last step of the stage on `tier` at which each value is held; either is -1 where it never is.
 
     Arguments as those of `live_bytes`; steps count the stage's layers in execution order. Shapes (L + 1,).
