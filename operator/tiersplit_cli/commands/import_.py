@@ -45,12 +45,10 @@ def import_(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     from tiersplit_import.options import ImportOptions, parse_input, parse_numbers  # noqa: PLC0415 - loads torch
     from tiersplit_import.pipeline import default_name, import_model  # noqa: PLC0415 - loads torch
 
-    if wire_datatype not in {"FP32", "UINT8"}:
-        raise ModelError(f"{wire_datatype!r} is no wire datatype; write FP32 or UINT8", "--wire-datatype")
     options = ImportOptions(
         name=name,
         inputs=tuple(parse_input(text) for text in inputs or ()),
-        wire_uint8=wire_datatype == "UINT8",
+        wire_uint8=_is_uint8(wire_datatype),
         mean=None if mean is None else parse_numbers(mean, "--mean"),
         std=None if std is None else parse_numbers(std, "--std"),
         weights=weights,
@@ -66,12 +64,16 @@ def import_(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     path = bundle or Path(f"{name or default_name(source)}.bundle")
     with working("importing") as show:
         made = import_model(source, path, options, lambda text: show(f"{source}: {text}"))
+    found = made.to_json() | ({} if to is None else {"pushed": push_bundle(path, to, plain_http, ca_file)})
     for warning in made.warnings:
         say(f"[yellow]warning:[/yellow] {warning}")
-    found = made.to_json()
-    if to is not None:
-        found["pushed"] = push_bundle(path, to, plain_http, ca_file)
     emit(found, output, lambda: _text(found))
+
+
+def _is_uint8(datatype: str) -> bool:
+    if datatype not in {"FP32", "UINT8"}:
+        raise ModelError(f"{datatype!r} is no wire datatype; write FP32 or UINT8", "--wire-datatype")
+    return datatype == "UINT8"
 
 
 def _text(found: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 
 import pytest
 
-from tiersplit_core.errors import OperationError
 from tiersplit_stage import scraping
 from tiersplit_stage.metrics import StageMetrics
 
@@ -57,10 +56,8 @@ def test_scrapes_that_come_at_once_are_all_answered(address):
     assert ["tiersplit_rerun_total" in answer for answer in answers] == [True] * 4
 
 
-def test_an_ipv6_address_is_served_where_there_is_one():
-    try:
-        address = StageMetrics().serve("[::1]:0")
-    except OperationError as error:
-        pytest.skip(f"no IPv6 here: {error}")
-    assert address.startswith("[::1]:")
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"])
+def test_addresses_of_each_family_that_there_is_are_served(host):
+    address = StageMetrics().serve(f"{host}:0")
+    assert address.startswith(f"{host}:")
     assert "tiersplit_rerun_total" in scrape(address.rsplit(":", 1))
