@@ -78,6 +78,19 @@ class _Progress:
             _say(f"{self._what}: {format_bytes(done)} of {format_bytes(total)}")
 
 
+class _Steps:
+    """Says each step of an import once: a log keeps every line, and a layer or a batch of samples is worth none."""
+
+    def __init__(self) -> None:
+        self._step = ""
+
+    def __call__(self, text: str) -> None:
+        step = text.split(maxsplit=1)[0].rstrip(":")
+        if step != self._step:
+            self._step = step
+            _say(text)
+
+
 def _open(reference: Reference, options: argparse.Namespace) -> Registry:
     return Registry(reference, registry_access(options.registry_plain_http, options.registry_ca))
 
@@ -122,7 +135,7 @@ def _bundle_of(name: str, model: Model, options: argparse.Namespace, work: Path)
 
     request = request_of(name, model, get)
     try:
-        made = import_model(request.source, work / "bundle", request.options, _say)
+        made = import_model(request.source, work / "bundle", request.options, _Steps())
     except ModelError as error:
         raise request.in_manifest(error) from error
     for warning in made.warnings:
