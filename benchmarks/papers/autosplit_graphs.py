@@ -46,7 +46,8 @@ MODELS = {
 }
 FOLDER = Path(__file__).parents[2] / "operator" / "tiersplit_cli" / "papers" / "graphs"
 PLAIN_BYTES = 200_000
-IMAGES, SEED = 4, 0
+IMAGES = {IMAGENET: 4, DETECTION: 2}
+SEED = 0
 
 
 def main() -> None:
@@ -72,8 +73,9 @@ def canonical_model(name: str, weights: Path | None = None) -> Canonical:
 
 def calibrated_model(name: str) -> tuple[Canonical, Statistics]:
     """The network with settled norms, and what calibration finds out about its layers."""
-    images = drawn_images(IMAGES, MODELS[name][1])
-    module = load_module(MODELS[name][0], ImportOptions(random_weights=True, seed=SEED))
+    source, size = MODELS[name]
+    images = drawn_images(IMAGES[size], size)
+    module = load_module(source, ImportOptions(random_weights=True, seed=SEED))
     settle_norms(module, images)
     with tempfile.TemporaryDirectory() as work:
         path = Path(work) / "weights.pt"
