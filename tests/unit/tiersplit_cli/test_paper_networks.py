@@ -45,6 +45,7 @@ def test_a_network_that_is_not_stored_is_refused_with_those_that_are() -> None:
 NUMBERS = {
     "resnet50": {"conv1": 0, "layer4.0.conv3": 46, "layer4.1.conv3": 49, "layer4.2.conv3": 52, "fc": 53},
     "resnet18": {"layer2.0.downsample.0": 6, "layer2.0.conv2": 7, "fc": 20},
+    "mnasnet1_0": {"layers.0": 0, "layers.3": 1, "classifier.1": 52},
     "yolov3": {"layers.0.conv": 0, "layers.82": 82, "layers.94": 94, "layers.106": 106},
     "yolov3_tiny": {"layers.16": 16, "layers.23": 23},
     "yolov3_spp": {"layers.89": 89, "layers.101": 101, "layers.113": 113},
