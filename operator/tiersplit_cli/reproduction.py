@@ -1,36 +1,13 @@
 """Rows of the papers' tables, each with what this program finds for the same quantity."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tiersplit_cli.papers.autosplit import tables as autosplit
+from tiersplit_cli.papers.rows import Row
 from tiersplit_core.errors import InputError
 from tiersplit_core.graph.ir import LayerGraph
-
-Imported = Callable[[str], LayerGraph]
-"""Gives the layer graph of a torchvision model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One quantity.
-
-    Attributes:
-        id: paper/table/row.
-        quantity: what is compared.
-        paper: the paper's value.
-        ours: the value found here.
-        comparable: false where weights or data are missing.
-        note: the reason, or what one should know.
-    """
-
-    id: str
-    quantity: str
-    paper: str
-    ours: str
-    comparable: bool = True
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +18,12 @@ class Block:
     elements: int
 
 
-def rows_of(paper: str, table: str | None = None, imported: Imported | None = None) -> list[dict[str, Any]]:
+def rows_of(paper: str, table: str | None = None) -> list[dict[str, Any]]:
     """The rows of a paper, or of one of its tables.
 
     Args:
         paper: a key of `TABLES`.
         table: a table of the paper; None for all.
-        imported: gives layer graphs; by default torchvision's architectures are imported.
 
     Raises:
         InputError: there is no such paper or table; says which there are.
@@ -58,7 +34,7 @@ def rows_of(paper: str, table: str | None = None, imported: Imported | None = No
     if table is not None and table not in TABLES[paper]:
         raise InputError(f"no table {table!r} of {paper} is reproduced; there are {known}", "--table")
     chosen = [table] if table else list(TABLES[paper])
-    return [asdict(row) for name in chosen for row in TABLES[paper][name](imported or import_architecture)]
+    return [asdict(row) for name in chosen for row in TABLES[paper][name]()]
 
 
 def import_architecture(name: str) -> LayerGraph:
@@ -101,7 +77,7 @@ def compressive_bottlenecks(bottlenecks: Sequence[Block]) -> tuple[Block, ...]:
     return tuple(found)
 
 
-def _dynamic_split_computing_4(imported: Imported) -> list[Row]:
+def _dynamic_split_computing_4() -> list[Row]:
     """Dynamic Split Computing, §4: natural bottlenecks of EfficientNets and of VGG-16."""
     rows = []
     for name, what, paper in (
@@ -109,7 +85,7 @@ def _dynamic_split_computing_4(imported: Imported) -> list[Row]:
         ("efficientnet_v2_l", "the largest of 14 networks", "68"),
         ("vgg16", "VGG-16", "5"),
     ):
-        found = _bottlenecks(imported(name), is_chain=name == "vgg16")
+        found = _bottlenecks(import_architecture(name), is_chain=name == "vgg16")
         quantity = f"natural bottlenecks, {what} ({name})"
         note = f"{'layers' if name == 'vgg16' else 'blocks'} of the feature extractor; sizes need no trained weights"
         rows.append(Row(f"dynamic-split-computing/4/{name}", quantity, paper, str(len(found)), note=note))
@@ -126,28 +102,7 @@ def _bottlenecks(graph: LayerGraph, is_chain: bool) -> tuple[Block, ...]:
     return natural_bottlenecks(blocks, elements)
 
 
-def _autosplit_10(imported: Imported) -> list[Row]:
-    """AUTO-SPLIT, table 10: potential splits towards the end of ResNet-50."""
-    graph = imported("resnet50")
-    rows = []
-    image = sum(math.prod(tensor.shape) for tensor in graph.inputs)
-    for name, volume, difference in (
-        ("layer4.0.conv3", "100,352", "-5076"),
-        ("layer4.1.conv3", "100,352", "-5076"),
-        ("layer4.2.conv3", "100,352", "-5076"),
-        ("fc", "1,000", "-149528"),
-    ):
-        found = graph[name].elements
-        note = "the paper's own volumes give -50176: a digit is missing in print" if difference == "-5076" else ""
-        rows.append(Row(f"autosplit/10/{name}/volume", f"volume of {name}", volume, f"{found:,}"))
-        rows.append(
-            Row(f"autosplit/10/{name}/difference", f"{name} − image", difference, str(found - image), note=note)
-        )
-    rows.append(Row("autosplit/10/input/volume", "volume of the image", "150,528", f"{image:,}"))
-    return rows
-
-
-TABLES: dict[str, dict[str, Callable[[Imported], list[Row]]]] = {
-    "autosplit": {"10": _autosplit_10},
+TABLES: dict[str, Mapping[str, Callable[[], list[Row]]]] = {
+    "autosplit": autosplit.TABLES,
     "dynamic-split-computing": {"4": _dynamic_split_computing_4},
 }

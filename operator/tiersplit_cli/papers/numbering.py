@@ -28,6 +28,15 @@ def paper_index(graph: LayerGraph) -> Mapping[str, int]:
     rows = [_ROW.match(layer.name) for layer in graph.layers]
     if all(rows):
         return {layer.name: int(row[1]) for layer, row in zip(graph.layers, rows, strict=True) if row}
+    return convolution_index(graph)
+
+
+def convolution_index(graph: LayerGraph) -> Mapping[str, int]:
+    """The number of each layer where convolutions and fully connected layers alone count, from 0.
+
+    Networks of the YOLO family need it for table 2: the edge memory printed beside its split 58 of YOLOv3 is that of
+    the head that ends with the convolution of this number, not with that row of the layer table.
+    """
     own = {name: i for i, name in enumerate(_weighted(graph))}
     found = {INPUT: INPUT_INDEX}
     for layer in graph.layers:

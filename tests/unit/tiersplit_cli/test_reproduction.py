@@ -34,11 +34,9 @@ def test_bottlenecks_are_smaller_than_the_input_and_compressive_ones_than_all_be
 
 
 def test_rows_have_the_fields_of_the_contract() -> None:
-    sizes = {f"layer4__{i}__conv3": 100_352 for i in range(3)}
-    rows = rows_of("autosplit", "10", lambda _: graph(**sizes, fc=1000))
+    rows = rows_of("autosplit", "10")
     assert {row["id"]: row["ours"] for row in rows}["autosplit/10/layer4.0.conv3/volume"] == "100,352"
     assert all(set(row) == {"id", "quantity", "paper", "ours", "comparable", "note"} for row in rows)
-    assert all(row["paper"] == row["ours"] for row in rows if not row["note"])
 
 
 @pytest.mark.parametrize(("paper", "table", "path"), [("nothing", None, "PAPER"), ("autosplit", "99", "--table")])

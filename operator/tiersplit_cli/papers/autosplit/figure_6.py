@@ -1,0 +1,78 @@
+"""Figure 6: outcome and latency per network at 3 Mbps, all normalised to CLOUD-ONLY (§5.3)."""
+
+from tiersplit_cli.papers.autosplit.published import DETECTORS, MODELS, OUTCOMES
+from tiersplit_cli.papers.autosplit.search import (
+    NOT_TRAINED,
+    REFERENCE_BITS,
+    UNBOUNDED,
+    chosen,
+    fastest_within,
+    frontier,
+    intervals,
+    last_layer,
+    outcome,
+)
+from tiersplit_cli.papers.autosplit.simulated import seconds_of, simulated
+from tiersplit_cli.papers.autosplit.table_2 import numbered
+from tiersplit_cli.papers.rows import Row
+from tiersplit_core.planning.guidelines import Outcome
+
+_ID = "autosplit/figure-6"
+_ROUNDING = 1 + 1e-9
+COMPARED = {"Neurosurgeon": "neurosurgeon", "QDMP": "qdmp", "U8": "u8"}
+
+
+def rows() -> list[Row]:
+    """Per network its outcome and its bars, and how many outcomes are the paper's."""
+    found = [row for model in MODELS for row in (_outcome(model), _bars(model))]
+    same = sum(outcome(chosen(model)) is OUTCOMES[model] for model in MODELS)
+    somewhere = sum(bool(_ranges(model, OUTCOMES[model])) for model in MODELS)
+    count, factor = best_common_error()
+    common = f"{count} at E = {factor:.3g} D(U8) for all of them"
+    total = f"{same} of {len(MODELS)} at the reference E, {common}, {somewhere} at an E of their own"
+    note = f"where a split leaves the classifier alone to the cloud, it saves less than 1 ms. {NOT_TRAINED}"
+    return [*found, Row(f"{_ID}/outcomes", "outcomes as in the paper", f"{len(MODELS)}", total, False, note)]
+
+
+def best_common_error() -> tuple[int, float]:
+    """The most networks that have the paper's outcome at one multiple of D(U8), and the least such multiple."""
+    units = {model: simulated(model).error_of(8) for model in MODELS}
+    factors = sorted(found.distortion / units[model] for model in MODELS for found in frontier(model))
+    counts = [sum(_as_printed(model, factor * units[model]) for model in MODELS) for factor in factors]
+    most = max(counts)
+    return most, factors[counts.index(most)]
+
+
+def _as_printed(model: str, error: float) -> bool:
+    return outcome(fastest_within(frontier(model), error * _ROUNDING)) is OUTCOMES[model]
+
+
+def _outcome(model: str) -> Row:
+    on, found = simulated(model), chosen(model)
+    ours = f"{outcome(found)} at E = D(U{REFERENCE_BITS[model in DETECTORS]})"
+    if outcome(found) is Outcome.SPLIT:
+        ours += f", behind {numbered(last_layer(on, found), on.index)}"
+    note = f"{_where(model)}. {NOT_TRAINED}"
+    return Row(f"{_ID}/{model}/outcome", f"{model}: where it runs", OUTCOMES[model].value, ours, False, note)
+
+
+def _where(model: str) -> str:
+    """At which E the paper's outcome appears."""
+    ranges = _ranges(model, OUTCOMES[model])
+    return f"E in units of D(U8): {OUTCOMES[model]} for {' and '.join(ranges) or 'none'}"
+
+
+def _ranges(model: str, wanted: Outcome) -> list[str]:
+    """The thresholds at which an outcome is the fastest, relative to the whole network's error at 8 bits."""
+    unit = simulated(model).error_of(8)
+    found = [one for one in intervals(frontier(model)) if one.outcome is wanted]
+    return [f"[{one.low / unit:.3g}, {'∞' if one.high == UNBOUNDED else f'{one.high / unit:.3g}'})" for one in found]
+
+
+def _bars(model: str) -> Row:
+    on = simulated(model)
+    bars = {name: seconds_of(on.solved(solver)) for name, solver in COMPARED.items()}
+    bars["AUTO-SPLIT"] = chosen(model).objective_s
+    ours = ", ".join(f"{name} {seconds / on.cloud_only_s:.3g}" for name, seconds in bars.items())
+    quantity = f"{model}: latency over CLOUD-ONLY's {on.cloud_only_s:.3g} s"
+    return Row(f"{_ID}/{model}/latency", quantity, "bars without numbers", ours, False, NOT_TRAINED)

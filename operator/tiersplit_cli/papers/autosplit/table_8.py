@@ -1,0 +1,27 @@
+"""Table 8: AUTO-SPLIT at other network speeds (appendix B)."""
+
+from tiersplit_cli.papers.autosplit.search import NOT_TRAINED, chosen, last_layer, outcome
+from tiersplit_cli.papers.autosplit.simulated import simulated
+from tiersplit_cli.papers.autosplit.table_2 import numbered
+from tiersplit_cli.papers.rows import Row
+
+_PRINTED = {
+    ("yolov3", 1): 0.26,
+    ("yolov3", 3): 0.37,
+    ("yolov3", 10): 0.83,
+    ("yolov3", 20): 0.75,
+    ("yolov3_spp", 20): 0.71,
+}
+
+
+def rows() -> list[Row]:
+    """Latency over CLOUD-ONLY's at each speed."""
+    return [_row(model, mbps, latency) for (model, mbps), latency in _PRINTED.items()]
+
+
+def _row(model: str, mbps: int, latency: float) -> Row:
+    on, found = simulated(model, float(mbps)), chosen(model, float(mbps))
+    end = numbered(last_layer(on, found), on.index)
+    ours = f"{found.objective_s / on.cloud_only_s:.2f}, {outcome(found)} behind {end}"
+    quantity = f"{model} at {mbps} Mbps: latency over CLOUD-ONLY's"
+    return Row(f"autosplit/8/{model}/{mbps}", quantity, f"{latency:g}", ours, False, NOT_TRAINED)

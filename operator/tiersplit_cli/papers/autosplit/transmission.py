@@ -1,0 +1,99 @@
+"""Tables 4 to 7: what the appendix says about transmission.
+
+Tables 4 and 7 need a server, pictures and codecs: their rows are those that `benchmarks/transmission.py` measured, read
+from `benchmarks/results.json` of a checkout. Table 6 is measured at once.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from tiersplit_cli.papers.rows import Row
+from tiersplit_core.codec.bitpack import pack, pack_channels, unpack, unpack_channels
+from tiersplit_core.codec.frame import encode_tensor
+
+RESULTS = Path(__file__).parents[4] / "benchmarks" / "results.json"
+_COMMAND = "python benchmarks/transmission.py"
+_MEASURED = re.compile(r"^table (?P<table>\d+), (?P<what>.*?)(?: \(paper: (?P<paper>[^)]*)\))?$")
+_SHAPE, _BITS, _ROUNDS = (1, 256, 36, 64), 4, 20
+_PRINTED = {
+    "4": {"Cloud-Only, RPC over socket": "3566", "Auto-Split, RPC over socket": "3981"},
+    "7": {"compression of features without loss": "15×", "its normalised latency": "0.08"},
+}
+
+
+def table_4() -> list[Row]:
+    """XML-RPC against sockets."""
+    return measured_rows("4")
+
+
+def table_5() -> list[Row]:
+    """What is sent beside an activation, and where that stands in a frame of `tiersplit.wire.v1`."""
+    frame = encode_tensor("x", np.linspace(-1, 1, 8, dtype=np.float32).reshape(1, 2, 2, 2), _BITS)
+    fields = (
+        ("activation", "Bytes (int8)", f"payload: {len(frame.payload)} bytes for 8 elements of {_BITS} bits"),
+        ("scale", "Float32", f"scale: {type(frame.scale).__name__}, in double precision"),
+        ("zero-point", "Float32", f"zero_point: {type(frame.zero_point).__name__}, since it is one of the integers"),
+        ("shape", "List(int32)", f"shape {frame.shape}: the activation's; the input's stands in the manifest"),
+        ("bits", "Int8", f"bits: {frame.bits}"),
+    )
+    return [Row(f"autosplit/5/{key}", f"sent: {key}", paper, ours) for key, paper, ours in fields]
+
+
+def table_6() -> list[Row]:
+    """Packing 4 bits of an activation of (36, 64, 256) along height and width, and along channels."""
+    values = np.random.default_rng(0).integers(0, 2**_BITS, _SHAPE, dtype=np.uint8)
+    along = {
+        "Height-Width": ("1.45 s", lambda: unpack(pack(values, _BITS), values.size, _BITS)),
+        "Channel": ("0.01 s", lambda: unpack_channels(pack_channels(values, _BITS), _SHAPE, _BITS)),
+    }
+    note = "both orders are vectorised here; the paper's 1.45 s tell of a loop over elements"
+    return [
+        Row(f"autosplit/6/{order}", f"pack and unpack 4 bits, {order}", paper, f"{_seconds(work):.2g} s", note=note)
+        for order, (paper, work) in along.items()
+    ]
+
+
+def table_7() -> list[Row]:
+    """Pictures and features as JPEG."""
+    return measured_rows("7")
+
+
+def measured_rows(table: str, results: Path = RESULTS) -> list[Row]:
+    """The rows of one table that the transmission benchmark has measured; the paper's alone where it has not run."""
+    found = list(_read(table, results))
+    if found:
+        return found
+    note = f"measured by {_COMMAND}, whose results are not at hand"
+    return [
+        Row(f"autosplit/{table}/{what}", what, paper, "not measured here", False, note)
+        for what, paper in _PRINTED[table].items()
+    ]
+
+
+def _read(table: str, results: Path) -> Iterator[Row]:
+    if not results.is_file():
+        return
+    document = json.loads(results.read_text()).get("transmission", {"rows": []})
+    for row in document["rows"]:
+        match = _MEASURED.match(row["what"])
+        if match and match["table"] == table:
+            note = f"from benchmarks/results.json ({_COMMAND})"
+            ours = f"{row['measured']:g} {row['unit']}".strip()
+            paper = match["paper"] or "not printed"
+            yield Row(f"autosplit/{table}/{match['what']}", match["what"], paper, ours, table == "4", note)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    work()
+    taken = []
+    for _ in range(_ROUNDS):
+        began = time.thread_time()
+        work()
+        taken.append(time.thread_time() - began)
+    return median(taken)

@@ -1,0 +1,32 @@
+"""`tiersplit reproduce autosplit`: every table, figure and section has rows that say what they are worth."""
+
+import re
+
+import pytest
+
+from tiersplit_cli.papers.autosplit.tables import TABLES
+from tiersplit_cli.papers.rows import Row
+
+FAR = 0.15
+NUMBER = re.compile(r"^-?[\d,]*\.?\d+")
+
+
+def number(text: str) -> float | None:
+    """The number that a value starts with."""
+    found = NUMBER.match(text)
+    return float(found[0].replace(",", "")) if found else None
+
+
+def far_apart(row: Row) -> bool:
+    """Whether paper and ours are numbers more than 15% apart."""
+    paper, ours = number(row.paper), number(row.ours)
+    return paper is not None and ours is not None and abs(ours - paper) > FAR * abs(paper)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_yields_rows_and_says_why_one_differs_by_more_than_15_percent(table: str) -> None:
+    rows = TABLES[table]()
+    prefix = f"autosplit/{table}/"
+    assert rows and all(row.id.startswith(prefix) and row.quantity and row.paper and row.ours for row in rows)
+    assert len({row.id for row in rows}) == len(rows)
+    assert [row for row in rows if not row.note and (far_apart(row) or not row.comparable)] == []
