@@ -109,8 +109,10 @@ class Seen:
 
     def add(self, value: Array, samples: int) -> None:
         """See one more array, computed from so many samples."""
-        self.moments.add(value)
         self.samples += samples
+        if not value.size:  # such as detections in an empty picture
+            return
+        self.moments.add(value)
         if value.dtype.kind != "f":
             return
         self.histogram.add(value)
@@ -132,7 +134,8 @@ def statistics(graph: LayerGraph, seen: Mapping[str, Seen]) -> dict[str, Any]:
     Returns:
         `{"samples": n, "values": {tensor name: {min, max, mean, std}}}`.
     """
-    names = [spec.name for layer in graph.layers for spec in layer.tensors if spec.name in seen]
+    specs = [spec for layer in graph.layers for spec in layer.tensors]
+    names = [spec.name for spec in specs if spec.name in seen and seen[spec.name].moments.count]
     samples = max((found.samples for found in seen.values()), default=0)
     return {"samples": samples, "values": {name: seen[name].moments.to_json() for name in names}}
 

@@ -31,8 +31,10 @@ class Histogram:
     high: float = 0.0
 
     def add(self, values: NDArray[Any]) -> None:
-        """See more finite values."""
+        """See more values; infinities and NaN, which no range can cover, do not count."""
         flat = values.reshape(-1).astype(np.float32, copy=False)
+        if not np.isfinite(flat).all():
+            flat = flat[np.isfinite(flat)]
         zeros = flat.size - int(np.count_nonzero(flat))
         self.zeros += zeros
         if zeros == flat.size:

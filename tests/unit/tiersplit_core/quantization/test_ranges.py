@@ -69,6 +69,11 @@ def test_no_value_is_lost_when_the_bins_widen(values: np.ndarray, parts: int) ->
     assert np.abs(unfolded - np.sort(values)).max() <= 1.01 * width
 
 
+def test_what_is_not_finite_does_not_count() -> None:
+    seen = _seen(np.array([-np.inf, np.nan, 2.0, -1.0, 0.0], np.float32), np.zeros(0, np.float32))
+    assert (seen.low, seen.high, seen.total) == (-1.0, 2.0, 3)
+
+
 @given(_VALUES, _BITS)
 def test_the_error_from_the_histogram_is_that_of_the_values(values: np.ndarray, bits: int) -> None:
     seen = _seen(values)
