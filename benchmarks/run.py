@@ -28,6 +28,7 @@ LOCAL = (
     "transmission",
     "residency",
     "memory",
+    "run_forms",
     "prediction",
     "moves",
     "demo_trace",

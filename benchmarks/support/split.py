@@ -23,12 +23,12 @@ NAME = "resnet50"
 TIERS = ("edge", "mdc", "cloud")
 
 
-def import_resnet50(folder: Path) -> Path:
+def import_resnet50(folder: Path, options: Sequence[str] = ()) -> Path:
     """A bundle of torchvision's ResNet-50 with random weights (they cost the same seconds as trained ones)."""
     path = folder / "resnet50.bundle"
     command = [sys.executable, "-m", "tiersplit_cli", "import", "torchvision.models:resnet50", "--random-weights"]
     command += ["--bundle", str(path), "--input", "input:FP32:-1x3x224x224"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return path
 
 
