@@ -42,7 +42,7 @@ def _gains(model: str) -> Iterator[Row]:
     small = on.solved("u4").stages[0].memory_bytes
     for what, budget in (("4 GiB", on.problem.tiers[0].memory_bytes), ("the memory that U4 needs", small)):
         tiers = (replace(on.problem.tiers[0], memory_bytes=budget), *on.problem.tiers[1:])
-        problem = replace(on.problem, tiers=tiers, max_distortion=reference_error(on, model))
+        problem = replace(on.problem, tiers=tiers, max_distortion=reference_error(on))
         joint_s, arrays = seconds_of(solve(problem, "autosplit")), arrays_of(problem)
         for name, search in _SEARCHES.items():
             found = search(arrays)[1]

@@ -11,7 +11,6 @@ from functools import cache
 
 import numpy as np
 
-from tiersplit_cli.papers.autosplit.published import DETECTORS
 from tiersplit_cli.papers.autosplit.simulated import SIXTEEN_BIT_PASSES, UPLINK_MBPS, Simulated, simulated
 from tiersplit_core.planning.autosplit.choice import that_matter
 from tiersplit_core.planning.autosplit.joint import JointSearch, joint_search
@@ -20,8 +19,8 @@ from tiersplit_core.planning.guidelines import Outcome, outcome_of
 from tiersplit_core.planning.options import SolverOptions
 
 UNBOUNDED = float("inf")
-NOT_TRAINED = "untrained weights, so accuracy is unknown: E is the network's error at 6 bits, of detectors at 8"
-REFERENCE_BITS = {False: 6, True: 8}
+NOT_TRAINED = "untrained weights, so accuracy is unknown: E is D(U6), the network's error at 6 bits throughout"
+REFERENCE_BITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +62,18 @@ def fastest_within(found: Sequence[Candidate], error: float) -> Candidate:
     return next(candidate for candidate in found if candidate.distortion <= error)
 
 
-def reference_error(on: Simulated, model: str) -> float:
+def reference_error(on: Simulated) -> float:
     """The E that stands for the paper's thresholds of accuracy, 5% for classifiers and 10% for detectors (§5.3).
 
-    Nobody trained the weights, so accuracy cannot be measured. In its place: the error of the whole network at 6 bits
-    throughout for classifiers, and at 8 bits for detectors, of which the paper says that 8 bits lose 10 to 50% of mAP.
+    Nobody trained the weights, so accuracy cannot be measured. In its place: the network's error at 6 bits throughout.
     """
-    return on.error_of(REFERENCE_BITS[model in DETECTORS])
+    return on.error_of(REFERENCE_BITS)
 
 
 @cache
 def chosen(model: str, mbps: float = UPLINK_MBPS, passes: int = SIXTEEN_BIT_PASSES) -> Candidate:
     """AUTO-SPLIT's answer at `reference_error`."""
-    return fastest_within(frontier(model, mbps, passes), reference_error(simulated(model, mbps, passes), model))
+    return fastest_within(frontier(model, mbps, passes), reference_error(simulated(model, mbps, passes)))
 
 
 def outcome(found: Candidate) -> Outcome:

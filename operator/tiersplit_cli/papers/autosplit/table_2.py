@@ -30,6 +30,15 @@ _SLIPS = {
     "resnet50/autosplit": "the cut lies inside a block, whose input must be kept and sent, too",
 }
 
+_DOWNSAMPLED = "the first layer at an eighth of the image's size; what follows costs this edge more than its bytes save"
+_WHY = {
+    "googlenet": "this edge runs it all in 15% of CLOUD-ONLY's time, so only the classifier is left to the cloud",
+    "resnet50": "the stem's 200,704 pooled elements are half of the 401,408 behind the block of split 12",
+    "yolov3_spp": _DOWNSAMPLED,
+    "yolov3_tiny": "edge-only at this E; behind row 7, convolution 3, at E below D(U8) and from 86 D(U8) on",
+    "yolov3": _DOWNSAMPLED,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class OwnHeads:
@@ -97,7 +106,7 @@ def _of_own_heads(model: str, own: OwnHeads) -> Iterator[Row]:
         split,
         f"{own.split}, {mebibytes(own.size)}",
         comparable=False,
-        note=NOT_TRAINED,
+        note=f"{_WHY[model]}. {NOT_TRAINED}",
     )
     yield Row(
         f"{_ID}/{model}/own/qdmp-e",

@@ -1,0 +1,185 @@
+"""Writes autosplit.md and its plots: AUTO-SPLIT's tables and figures beside what this program finds.
+
+`python -m benchmarks.papers.autosplit`
+"""
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import numpy as np
+from matplotlib import pyplot as plt
+
+from tiersplit_cli.papers.autosplit.figure_5 import METHODS
+from tiersplit_cli.papers.autosplit.figure_6 import COMPARED
+from tiersplit_cli.papers.autosplit.figure_7 import SETTINGS, at_split
+from tiersplit_cli.papers.autosplit.figure_8 import sent_behind
+from tiersplit_cli.papers.autosplit.published import MODELS
+from tiersplit_cli.papers.autosplit.search import chosen, frontier, outcome, reference_error
+from tiersplit_cli.papers.autosplit.simulated import Simulated, seconds_of, simulated
+from tiersplit_cli.papers.autosplit.table_8 import PRINTED
+from tiersplit_cli.papers.autosplit.tables import TABLES
+from tiersplit_cli.papers.stored import stored_graph
+
+FOLDER = Path(__file__).parent
+PAGE, PLOTS = FOLDER / "autosplit.md", FOLDER / "autosplit"
+COLUMNS = ("quantity", "paper", "ours", "comparable", "note")
+HEAD = """\
+# AUTO-SPLIT, reproduced
+
+Banitalebi-Dehkordi et al., "Auto-Split: A General Framework of Collaborative Edge-Cloud AI", KDD 2021. These are the
+rows of `tiersplit reproduce autosplit`; `python -m benchmarks.papers.autosplit` writes this page again.
+
+- **Hardware**: table 1's Eyeriss as the edge and its TPU as the cloud, simulated; 3 Mbps without a latency of its own;
+  an input of one byte per element; the edge's memory is table 1's 4 GB.
+- **Sixteen bits**: a network as it is has 16 bits. They are multiplied as fast as 8, as the paper's simulator counts
+  cycles; where that matters, rows with four passes of an 8-bit multiplier stand beside.
+- **Accuracy**: nobody trained the weights, so the error threshold E of equation 4 takes its place. D(U8) is the error
+  of a network at 8 bits throughout; that of the results themselves is left out (a detector's are pixels, whose error
+  would outweigh all others). For the paper's thresholds of accuracy stands D(U6), the same at 6 bits; figure 6 says
+  for which other E each outcome appears. On the edge layers have 2, 4, 6 or 8 bits, as in the paper.
+- **Splits** count convolutions and fully connected layers from 0, a projection before its block's last convolution;
+  those of YOLO count rows of the published layer table in figure 6 and table 8, convolutions in table 2.
+"""
+FIGURES = {
+    "8": "network-speed.png",
+    "figure-5": "figure-5.png",
+    "figure-6": "figure-6.png",
+    "figure-7": "figure-7.png",
+    "figure-8": "figure-8.png",
+}
+
+
+def main() -> None:
+    PLOTS.mkdir(exist_ok=True)
+    for draw in (draw_frontiers, draw_bars, draw_settings, draw_sent, draw_speeds):
+        draw()
+    PAGE.write_text(HEAD + "".join(f"\n{section(table)}" for table in TABLES))
+
+
+def section(table: str) -> str:
+    """One table of the page, with its plot."""
+    title = table.replace("-", " ").capitalize() if "-" in table else f"Table {table}"
+    plot = [f"![{title}]({PLOTS.name}/{FIGURES[table]})\n"] if table in FIGURES else []
+    head = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
+    rows = [(row.quantity, row.paper, row.ours, "yes" if row.comparable else "no", row.note) for row in TABLES[table]()]
+    return "\n".join([f"## {title}\n", *plot, *head, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+
+
+def draw_frontiers() -> None:
+    """Figure 5."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for axis, model in zip(axes, ("resnet50", "yolov3"), strict=True):
+        draw_frontier(axis, model)
+    axes[0].set_ylabel("latency over CLOUD-ONLY's")
+    axes[0].legend(fontsize=8, loc="lower left")
+    save(figure, "figure-5")
+
+
+def draw_frontier(axis: plt.Axes, model: str) -> None:
+    on = simulated(model)
+    answers = [place(on, one.distortion, one.objective_s) for one in reversed(frontier(model))]
+    axis.step(*zip(*answers, (1e3, answers[-1][1]), strict=True), where="post", label="AUTO-SPLIT, all E")
+    axis.plot(*zip(*answers, strict=True), ".", color="tab:blue")
+    best = chosen(model)
+    axis.plot(*place(on, best.distortion, best.objective_s), "*", ms=14, label="AUTO-SPLIT at the reference E")
+    axis.axvline(reference_error(on) / on.error_of(8), ls=":", color="tab:green", label="reference E")
+    named: dict[tuple[float, float], list[str]] = {}
+    for name, solver in METHODS.items():
+        answer = on.solved(solver)
+        named.setdefault(place(on, answer.distortion or 0.0, seconds_of(answer)), []).append(name)
+    for point, names in named.items():
+        axis.plot(*point, "kx")
+        axis.annotate(", ".join(names), point, xytext=(5, 5), textcoords="offset points", fontsize=8)
+    axis.set_xscale("symlog", linthresh=0.1)
+    axis.set(title=model, xlabel="error over that of 8 bits throughout, D(U8)", ylim=(0, 1.15))
+
+
+def place(on: Simulated, error: float, seconds: float) -> tuple[float, float]:
+    """Where a plan lies in figure 5."""
+    return error / on.error_of(8), seconds / on.cloud_only_s
+
+
+def draw_bars() -> None:
+    """Figure 6."""
+    figure, axis = plt.subplots(figsize=(11, 4.2), layout="constrained")
+    names = [*COMPARED, "AUTO-SPLIT"]
+    for i, name in enumerate(names):
+        heights = [_normalised(model, COMPARED.get(name)) for model in MODELS]
+        axis.bar(np.arange(len(MODELS)) + 0.2 * (i - 1.5), heights, 0.19, label=name)
+    labels = [f"{model}\n{outcome(chosen(model))}" for model in MODELS]
+    axis.axhline(1, color="black", lw=0.8, ls="--")
+    axis.set_xticks(range(len(MODELS)), labels, fontsize=8)
+    axis.set_ylabel("latency over CLOUD-ONLY's")
+    axis.legend(fontsize=8)
+    save(figure, "figure-6")
+
+
+def _normalised(model: str, solver: str | None) -> float:
+    on = simulated(model)
+    seconds = chosen(model).objective_s if solver is None else seconds_of(on.solved(solver))
+    return seconds / on.cloud_only_s
+
+
+def draw_settings() -> None:
+    """Figure 7."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+    labels = [f"W{bits}A{bits}-T{sent}" for bits, sent in SETTINGS]
+    for i, (split, name) in enumerate(((14, "split 12, end of its block"), (53, "split 53"))):
+        found = [at_split(split, *setting) for setting in SETTINGS]
+        places = np.arange(len(labels)) + 0.4 * (i - 0.5)
+        axes[0].bar(places, [1e3 * one.seconds for one in found], 0.38, label=name)
+        axes[1].bar(places, [one.memory_bytes / 2**20 for one in found], 0.38, label=name)
+    ticks = {
+        "ResNet-50, latency in ms": (100, 200, 500, 1000, 2000),
+        "weights and activations on the edge in MiB": (0.5, 1, 2, 5, 10, 20, 50),
+    }
+    for axis, (title, marks) in zip(axes, ticks.items(), strict=True):
+        axis.set_yscale("log")
+        axis.set_ylim(bottom=marks[0] / 2)
+        axis.set_yticks(marks, [f"{mark:g}" for mark in marks])
+        axis.minorticks_off()
+        axis.set_title(title, fontsize=10)
+        axis.set_xticks(range(len(labels)), labels, fontsize=8)
+        axis.legend(fontsize=8)
+    save(figure, "figure-7")
+
+
+def draw_sent() -> None:
+    """Figure 8."""
+    figure, axis = plt.subplots(figsize=(8, 3.8), layout="constrained")
+    for model in ("faster_rcnn", "faster_rcnn_late", "yolov3"):
+        graph = stored_graph(model)
+        sent = sent_behind(graph) @ np.array([0, *(layer.elements for layer in graph.layers)])
+        axis.plot(np.arange(len(sent)) / len(sent), sent, label=model)
+    image = sum(tensor.elements for tensor in graph.inputs)
+    axis.axhline(image, color="black", ls="--", lw=0.8, label="the image")
+    axis.axhline(4 * image, color="black", ls=":", lw=0.8, label="the image's bytes at 2 bits an element")
+    axis.set_yscale("log")
+    axis.set(xlabel="layers on the edge, share of all", ylabel="elements that a split sends")
+    axis.legend(fontsize=8)
+    save(figure, "figure-8")
+
+
+def draw_speeds() -> None:
+    """Table 8."""
+    figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    speeds = [mbps for model, mbps in PRINTED if model == "yolov3"]
+    ours = [
+        chosen("yolov3", float(mbps)).objective_s / simulated("yolov3", float(mbps)).cloud_only_s for mbps in speeds
+    ]
+    axis.plot(speeds, [PRINTED["yolov3", mbps] for mbps in speeds], "o--", label="paper")
+    axis.plot(speeds, ours, "o-", label="ours")
+    axis.set(xlabel="uplink in Mbps", ylabel="latency over CLOUD-ONLY's", title="YOLOv3, AUTO-SPLIT", ylim=(0, 1.05))
+    axis.legend()
+    save(figure, "network-speed")
+
+
+def save(figure: plt.Figure, name: str) -> None:
+    figure.savefig(PLOTS / f"{name}.png", dpi=80)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
