@@ -158,7 +158,7 @@ class PlateReader(nn.Module):
 
 def small() -> PlateReader:
     """Untrained, with the reader that an edge could run."""
-    return PlateReader(Reader(narrow=12, hidden=24, depth=1))
+    return PlateReader(Reader(narrow=24, hidden=48, depth=1))
 
 
 def large() -> PlateReader:

@@ -1,11 +1,11 @@
 """From the network's numbers to plates, and how many of them are right."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from examples.plates.plate import CHARACTERS
 
@@ -19,13 +19,19 @@ def texts_of(characters: Floats, score: Floats) -> list[str]:
         characters: N×columns×classes logits; the last class is a column without a character.
         score: N×1 logits; below 0 there is no plate, and nothing is read.
     """
-    best = characters.argmax(-1)
-    return [_text(row) if seen > 0 else "" for row, seen in zip(best.tolist(), score[:, 0], strict=True)]
+    return [_text(columns) if seen > 0 else "" for columns, seen in zip(characters, score[:, 0], strict=True)]
 
 
-def _text(columns: Sequence[int]) -> str:
-    """Neighbouring columns of one class are one character; equal characters have a column without one in between."""
-    return "".join(CHARACTERS[best] for best, _ in groupby(columns) if best < len(CHARACTERS))
+def _text(columns: Floats) -> str:
+    """Each run of columns that likelier have a character than none is one character: the one that they like best.
+
+    Between two characters there are always columns without one, so columns that waver between S and 5 are not both.
+    """
+    likely = softmax(columns, axis=-1)
+    written = likely[:, -1] < 0.5
+    runs = np.split(likely[:, :-1], np.flatnonzero(np.diff(written)) + 1)
+    first = 0 if written[0] else 1
+    return "".join(CHARACTERS[run.sum(0).argmax()] for run in runs[first::2])
 
 
 def accuracy(read: Sequence[str], said: Sequence[str]) -> float:

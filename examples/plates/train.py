@@ -1,7 +1,8 @@
 """Trains both plate readers on frames that it draws itself, seeded: `python -m examples.plates.train`.
 
-The detector and the large reader learn together; then the small reader learns behind the same detector, which stays as
-it is: both divide at the same places. Writes weights and calibration data; a repeat finds them and does nothing.
+The detector and the large reader learn together until plates are found; then each reader learns alone behind the same
+stem, which stays as it is, so that its features are computed once. Writes weights and calibration data; a repeat finds
+them and does nothing.
 """
 
 import sys
@@ -23,6 +24,7 @@ from examples.plates.model import (
     MARGIN,
     STRIDE,
     PlateReader,
+    Reader,
     boxes_of,
     cut_out,
     large,
@@ -34,9 +36,10 @@ from examples.plates.scene import HEIGHT, WIDTH, Scenes, draw_scenes
 
 SEED, TEST_SEED = 1, 2
 FRAMES, TEST_FRAMES, CALIBRATION_FRAMES = 3000, 500, 64
-EPOCHS, SMALL_EPOCHS = 7, 5
+EPOCHS, READER_EPOCHS = 7, {"small": 14, "large": 7}
 BATCH = 32
 RATE = 4e-3
+READER_RATE = {"small": 4e-3, "large": 2e-3}
 REQUIRED_ACCURACY = 0.7
 WITHIN = 0.3
 """A column belongs to a character when it is nearer to its middle than this share of the pitch."""
@@ -48,9 +51,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some of the scenes as tensors, see `Scenes`; `shown` says which of the frames have a plate."""
+    """Some of the scenes as tensors, see `Scenes`.
 
-    frames: Tensor
+    `given` are the frames' brightnesses, or their features where the stem stays as it is; `shown` says which of the
+    frames have a plate.
+    """
+
+    given: Tensor
     boxes: Tensor
     characters: Tensor
     centres: Tensor
@@ -58,12 +65,12 @@ class Batch:
     shown: Tensor
 
 
-def batches(scenes: Scenes) -> Iterator[Batch]:
-    """All scenes in random order."""
+def batches(scenes: Scenes, given: Callable[[NDArray[np.int64]], Tensor]) -> Iterator[Batch]:
+    """All scenes in random order; `given` makes a batch's tensor from the positions of its scenes."""
     for chosen in torch.randperm(len(scenes)).numpy()[: len(scenes) // BATCH * BATCH].reshape(-1, BATCH):
         boxes = torch.from_numpy(scenes.boxes[chosen])
         yield Batch(
-            brightness(scenes.frames[chosen]),
+            given(chosen),
             boxes,
             torch.from_numpy(scenes.characters[chosen]),
             torch.from_numpy(scenes.centres[chosen]),
@@ -82,42 +89,49 @@ def train_together(model: PlateReader, scenes: Scenes, say: Say) -> None:
     model.train()
 
     def loss_of(batch: Batch) -> Tensor:
-        features = model.stem(batch.frames)
-        return detector_loss(model.detector(features), batch) + reader_loss(model, features, batch)
+        features = model.stem(batch.given)
+        return detector_loss(model.detector(features), batch) + reader_loss(model.reader, features, batch)
 
-    _descend(model, scenes, EPOCHS, loss_of, say)
+    def epoch() -> Iterator[Tensor]:
+        return map(loss_of, batches(scenes, lambda chosen: brightness(scenes.frames[chosen])))
 
-
-def train_reader(model: PlateReader, scenes: Scenes, say: Say) -> None:
-    """Train the reader behind a stem that stays as it is."""
-    model.eval()
-    model.reader.train()
-
-    def loss_of(batch: Batch) -> Tensor:
-        with torch.no_grad():
-            features = model.stem(batch.frames)
-        return reader_loss(model, features, batch)
-
-    _descend(model.reader, scenes, SMALL_EPOCHS, loss_of, say)
+    _descend(model, epoch, EPOCHS, RATE, say)
 
 
-def _descend(module: nn.Module, scenes: Scenes, epochs: int, loss_of: Callable[[Batch], Tensor], say: Say) -> None:
-    optimiser = torch.optim.AdamW(module.parameters(), lr=RATE, weight_decay=1e-3)
-    steps = epochs * (len(scenes) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.2)
+def train_reader(reader: Reader, features: Tensor, scenes: Scenes, name: str, say: Say) -> None:
+    """Train a reader on the features of all scenes, for as long and as fast as is set for its name."""
+    reader.train()
+
+    def epoch() -> Iterator[Tensor]:
+        some = batches(scenes, lambda chosen: features[torch.from_numpy(chosen)].float())
+        return (reader_loss(reader, batch.given, batch) for batch in some)
+
+    _descend(reader, epoch, READER_EPOCHS[name], READER_RATE[name], say)
+
+
+@torch.inference_mode()
+def features_of(model: PlateReader, scenes: Scenes) -> Tensor:
+    """What the stem makes of all scenes, in half precision to save memory."""
+    parts = range(0, len(scenes), BATCH)
+    return torch.cat([model.stem(brightness(scenes.frames[i : i + BATCH])).half() for i in parts])
+
+
+def _descend(module: nn.Module, epoch: Callable[[], Iterator[Tensor]], epochs: int, rate: float, say: Say) -> None:
+    """Follow the losses' gradients through `epochs` epochs of batches."""
+    optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=1e-3)
+    steps = epochs * (FRAMES // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.2)
     began = time.monotonic()
-    for epoch in range(epochs):
-        total = 0.0
-        for batch in batches(scenes):
-            loss = loss_of(batch)
+    for number in range(1, epochs + 1):
+        losses = []
+        for loss in epoch():
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(module.parameters(), 5.0)
             optimiser.step()
             schedule.step()
-            total += loss.item()
-        mean = total * BATCH / len(scenes)
-        say(f"epoch {epoch + 1} of {epochs}: loss {mean:.3f} after {time.monotonic() - began:.0f} s")
+            losses.append(loss.item())
+        say(f"epoch {number} of {epochs}: loss {np.mean(losses):.3f} after {time.monotonic() - began:.0f} s")
 
 
 def detector_loss(cells: Tensor, batch: Batch) -> Tensor:
@@ -147,10 +161,10 @@ def _misplaced(found: Tensor, wanted: Tensor) -> Tensor:
     return functional.smooth_l1_loss(found * _BOX_SCALE, wanted * _BOX_SCALE, reduction="none").sum(-1)
 
 
-def reader_loss(model: PlateReader, features: Tensor, batch: Batch) -> Tensor:
+def reader_loss(reader: Reader, features: Tensor, batch: Batch) -> Tensor:
     """How wrong the columns of the plates are, cut out a little beside their true places."""
     boxes = shaken(batch.boxes[batch.shown])
-    logits = model.reader(cut_out(features[batch.shown], boxes))
+    logits = reader(cut_out(features[batch.shown], boxes))
     return functional.cross_entropy(logits.flatten(0, 1), column_classes(boxes, batch).flatten(), label_smoothing=0.02)
 
 
@@ -202,9 +216,11 @@ def _train_and_write(say: Say) -> store.Training:
     say("training the detector and the large reader")
     models = {"small": small(), "large": large()}
     train_together(models["large"], scenes, say)
-    say("training the small reader")
     models["small"].stem, models["small"].detector = models["large"].stem, models["large"].detector
-    train_reader(models["small"], scenes, say)
+    features = features_of(models["large"].eval(), scenes)
+    for name, model in models.items():
+        say(f"training the {name} reader alone")
+        train_reader(model.reader, features, scenes, name, say)
     right = {name: accuracy(read_all(model.eval(), test), test.texts) for name, model in models.items()}
     if min(right.values()) < REQUIRED_ACCURACY:
         raise SystemExit(f"too few plates are read rightly: {right}; {REQUIRED_ACCURACY:.0%} is wanted")
