@@ -30,3 +30,9 @@ def test_every_table_yields_rows_and_says_why_one_differs_by_more_than_15_percen
     assert rows and all(row.id.startswith(prefix) and row.quantity and row.paper and row.ours for row in rows)
     assert len({row.id for row in rows}) == len(rows)
     assert [row for row in rows if not row.note and (far_apart(row) or not row.comparable)] == []
+
+
+def test_the_joint_search_is_never_slower_than_one_decision_after_the_other() -> None:
+    rows = [row for row in TABLES["section-4"]() if "joint search" in row.quantity]
+    assert len(rows) == 4 * 9
+    assert [row for row in rows if row.ours.startswith("-")] == []

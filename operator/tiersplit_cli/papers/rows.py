@@ -26,7 +26,8 @@ class Row:
 
 def percent(part: float) -> str:
     """A share of 1 in percent."""
-    return f"{round(100 * part, 1):g}%"
+    # A negative zero, which is what rounding leaves of a last bit, would read as a loss.
+    return f"{round(100 * part, 1) + 0.0:g}%"
 
 
 def mebibytes(count: float) -> str:

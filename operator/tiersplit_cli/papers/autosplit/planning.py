@@ -37,10 +37,10 @@ def _planning_time() -> Row:
 
 
 def _gains(model: str) -> Iterator[Row]:
-    """With E as everywhere, on the whole memory of the edge and on what the network needs at 4 bits."""
+    """With E as everywhere, on the whole memory of the edge and on what the network needs at 6 bits."""
     on = simulated(model)
-    small = on.solved("u4").stages[0].memory_bytes
-    for what, budget in (("4 GiB", on.problem.tiers[0].memory_bytes), ("the memory that U4 needs", small)):
+    small = on.solved("u6").stages[0].memory_bytes
+    for what, budget in (("4 GiB", on.problem.tiers[0].memory_bytes), ("the memory that U6 needs", small)):
         tiers = (replace(on.problem.tiers[0], memory_bytes=budget), *on.problem.tiers[1:])
         problem = replace(on.problem, tiers=tiers, max_distortion=reference_error(on))
         joint_s, arrays = seconds_of(solve(problem, "autosplit")), arrays_of(problem)
