@@ -37,12 +37,15 @@ class Installation:
     """The chart in the cluster.
 
     Attributes:
-        registry: HOST:PORT of its registry, reachable from here.
         namespace: where SplitDeployments are made.
     """
 
-    registry: str
     namespace: str
+
+    @property
+    def registry(self) -> str:
+        """HOST:PORT of its registry, reachable from here; another one once the chart was installed again."""
+        return registry_address()
 
 
 @contextmanager
@@ -51,15 +54,20 @@ def installed() -> Iterator[Installation]:
     was_there = is_installed()
     if os.environ.get(AS_INSTALLED) != "1":
         install()
-    address = get("service", "tiersplit-registry", f"--namespace={RELEASE_NAMESPACE}")["spec"]["clusterIP"]
-    cluster_digits.push(f"{address}:5000", REFERENCE)
+    cluster_digits.push(registry_address(), REFERENCE)
     apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
     try:
-        yield Installation(f"{address}:5000", NAMESPACE)
+        yield Installation(NAMESPACE)
     finally:
         kubectl("delete", "namespace", NAMESPACE, f"--timeout={GONE_S}s", timeout_s=GONE_S + 20)
         if not was_there:
             uninstall()
+
+
+def registry_address() -> str:
+    """HOST:PORT of the chart's registry, reachable from here."""
+    service = get("service", "tiersplit-registry", f"--namespace={RELEASE_NAMESPACE}")
+    return f"{service['spec']['clusterIP']}:5000"
 
 
 def is_installed() -> bool:
