@@ -84,5 +84,12 @@ def test_a_claim_gets_a_volume_that_any_user_can_write(probes: Probes) -> None:
     )
     waiting = ("wait", f"--namespace={NAMESPACE}", "--timeout=60s")
     kubectl(*waiting, "pod/writer", "--for=jsonpath={.status.phase}=Succeeded")
+    volume_name = get("persistentvolumeclaim", "claim", f"--namespace={NAMESPACE}")["spec"]["volumeName"]
+    assert volume_name in volumes()
     kubectl("delete", f"--namespace={NAMESPACE}", "pod/writer", "persistentvolumeclaim/claim")
-    wait_until(lambda: not get("persistentvolumes")["items"], "the volume was gone", 60)
+    wait_until(lambda: volume_name not in volumes(), "the volume was gone", 60)
+
+
+def volumes() -> set[str]:
+    """The names of all volumes, of other claims too."""
+    return {found["metadata"]["name"] for found in get("persistentvolumes")["items"]}
