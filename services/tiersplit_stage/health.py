@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import grpc
 from grpc_health.v1 import health, health_pb2
 
 LIVENESS, READINESS = "liveness", "readiness"
@@ -64,3 +66,22 @@ class Health:
         if self._ready():
             self._ready_at = now
         return not self._leaving and self._ready_at is not None and now - self._ready_at < _PATIENCE_S
+
+
+class ProbeServicer:
+    """What the kubelet asks, at a port that anybody can reach: nothing there can be held open, so its turn comes.
+
+    Args:
+        health: knows the answers.
+    """
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    async def Check(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        return await self._health.servicer.Check(request, context)
+
+    async def Watch(self, request: Any, context: Any) -> None:  # noqa: ARG002, D102, N802
+        await context.abort(
+            grpc.StatusCode.UNIMPLEMENTED, "this port answers Check; Watch is served where requests are"
+        )

@@ -15,6 +15,8 @@ from tiersplit_wire.v1 import route_pb2 as route
 _DEFAULT_MAX_BATCH = 1024
 _DESCRIPTION_BYTES = 64 << 10
 """For names, shapes, ids and parameters."""
+ARRIVAL_S = 30.0
+"""A call that has not brought its request by then gives its place to others, whatever deadline it set itself."""
 
 
 def max_rows(model: route.Model) -> int:
@@ -54,15 +56,16 @@ async def receive(context: Any, deadline: float) -> bytes:
         deadline: monotonic second by which it must be here.
 
     Raises:
-        DeadlineError: it was not.
+        DeadlineError: it was not, or took longer than `ARRIVAL_S`.
         RequestError: the call ended without one.
     """
     reading = asyncio.ensure_future(context.read())
     reading.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody may be left to look
     # Left to itself where it takes too long: gRPC ends it with the call.
-    await asyncio.wait((reading,), timeout=deadline - time.monotonic())
+    allowed_s = min(deadline - time.monotonic(), ARRIVAL_S)
+    await asyncio.wait((reading,), timeout=allowed_s)
     if not reading.done():
-        raise DeadlineError("the deadline passed before the request was here")
+        raise DeadlineError(f"the request was not here within {max(allowed_s, 0):.1f} s")
     data = reading.result()
     if data is grpc.aio.EOF:
         raise RequestError("the call ended without a request")

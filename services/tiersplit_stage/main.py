@@ -23,7 +23,7 @@ from tiersplit_stage.emulation import Emulation
 from tiersplit_stage.estimates import Estimates
 from tiersplit_stage.following import Controller, RouteFile, follow
 from tiersplit_stage.head import Head
-from tiersplit_stage.health import Health
+from tiersplit_stage.health import Health, ProbeServicer
 from tiersplit_stage.idle import IdleRuns
 from tiersplit_stage.inference import INFERENCE, InferenceServicer
 from tiersplit_stage.loading import Loading
@@ -168,7 +168,7 @@ class Stage:
     async def _open_health(self) -> str:
         """The kubelet's probes know no TLS, so they have a port of their own."""
         self._probed = make_server(max_calls=_PROBES)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._probed)
+        health_pb2_grpc.add_HealthServicer_to_server(ProbeServicer(self._health), self._probed)
         address = bind(self._probed, self._options.health)
         await self._probed.start()
         return address

@@ -18,10 +18,11 @@ from tiersplit_bundle.job_result import finish
 from tiersplit_bundle.layout import canonical_json
 from tiersplit_bundle.reference import Reference
 from tiersplit_bundle.registry import Registry
-from tiersplit_core.errors import BundleError, InputError, ProfileError
+from tiersplit_core.errors import BundleError, InputError, ProfileError, TiersplitError
 from tiersplit_core.profile.chunks import chunks
 from tiersplit_core.profile.json import profile_to_json
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
+from tiersplit_core.profile.serving import ServingProfile
 from tiersplit_core.units import format_bytes
 from tiersplit_stage.measure.machine import describe_machine
 from tiersplit_stage.measure.room import room_bytes
@@ -110,7 +111,16 @@ def _layers(registry: Registry, known: Bundle, settings: Settings) -> TierProfil
     wanted = {entry.digest for entry in known.layers if entry.media_type in _WHOLE}
     _check_memory(registry.pull_bundle(known.root, {known.graph_digest}), settings)
     profile = measure_layers(registry.pull_bundle(known.root, wanted), settings, _say)
-    return replace(profile, serving=measure_serving(settings, known.graph.input_bytes, _say))
+    return replace(profile, serving=_serving(settings, known))
+
+
+def _serving(settings: Settings, known: Bundle) -> ServingProfile | None:
+    """What is known of the layers is not lost where serving cannot be measured: plans are made without its costs."""
+    try:
+        return measure_serving(settings, known.graph.input_bytes, _say)
+    except TiersplitError as error:
+        _say(f"serving is left out: {error}")
+        return None
 
 
 def _check_memory(bundle: Bundle, settings: Settings) -> None:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -188,8 +188,9 @@ class _Process:
     def tell(self, plan: str = "") -> float:
         """Use `plan` from now on; the processor seconds that it has spent."""
         assert self.process.stdin is not None  # noqa: S101 - it was started with a pipe
-        self.process.stdin.write(f"{plan}\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended, and reading says why
+            self.process.stdin.write(f"{plan}\n")
+            self.process.stdin.flush()
         answer = self.read()
         self.sent += [(int(size), float(seconds)) for size, seconds in answer["sent"]]
         return float(answer["cpu_s"])

@@ -3,12 +3,14 @@
 import asyncio
 import threading
 
+import grpc
 import pytest
-from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tiersplit_stage import health
-from tiersplit_stage.health import Health
+from tiersplit_stage.health import Health, ProbeServicer
 from tiersplit_stage.worker import Worker
+from tiersplit_wire.connection import bind, make_server, open_channel
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 READY_NAMES = ("", "readiness", "inference")
@@ -96,3 +98,23 @@ def test_the_seconds_of_a_run_that_hangs_grow_until_it_ends():
         worker.close()
 
     asyncio.run(scenario())
+
+
+def test_nobody_can_keep_the_kubelet_from_asking_by_watching_at_its_port():
+    async def scenario():
+        board, server = board_of(State()), make_server(max_calls=4)
+        health_pb2_grpc.add_HealthServicer_to_server(ProbeServicer(board), server)
+        address = bind(server, "127.0.0.1:0")
+        await server.start()
+        await board.tell()
+        async with open_channel(address) as channel:
+            stub, asked = health_pb2_grpc.HealthStub(channel), health_pb2.HealthCheckRequest(service="liveness")
+            for _ in range(9):
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await stub.Watch(asked).read()
+                assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            status = (await stub.Check(asked, timeout=10)).status
+        await server.stop(0)
+        return status
+
+    assert asyncio.run(scenario()) == SERVING

@@ -1,6 +1,7 @@
 """The Job that profiles a tier: what it pulls, measures and pushes, and within which bounds."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from tiersplit_bundle import Bundle, media
 from tiersplit_bundle.access import RegistryAccess
 from tiersplit_bundle.reference import Reference
 from tiersplit_bundle.registry import Registry
+from tiersplit_core.errors import OperationError
 from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.segments import segments_of
 from tiersplit_core.profile.json import profile_from_json
@@ -17,6 +19,7 @@ from tiersplit_core.profile.refine import merge_segments
 from tiersplit_import.segments import materialise
 from tiersplit_stage import measure_job
 from tiersplit_stage.measure.room import room_bytes
+from tiersplit_stage.measure.settings import Settings
 
 MIB = 2**20
 
@@ -144,3 +147,13 @@ STAT = f"anon 5\ninactive_file {40 * MIB}\n"
 )
 def test_what_a_container_leaves_for_a_model_is_known(tmp_path, files, room):
     assert room_bytes(write(tmp_path, files)) == room
+
+
+def test_where_serving_cannot_be_measured_the_layers_are_kept(monkeypatch, capsys):
+    def broken(*_):
+        raise OperationError("a measuring stage ended")
+
+    monkeypatch.setattr("tiersplit_stage.measure_job.measure_serving", broken)
+    known = SimpleNamespace(graph=SimpleNamespace(input_bytes=4))
+    assert measure_job._serving(Settings("edge"), known) is None
+    assert "serving is left out: a measuring stage ended" in capsys.readouterr().err
