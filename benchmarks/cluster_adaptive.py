@@ -26,7 +26,7 @@ from tests.support.cluster_session import (
 )
 
 TRACE = (FAST_BPS, SLOW_BPS, MIDDLE_BPS)
-STEP_S, ROUNDS, PINNED_S = 15.0, 5, 30
+STEP_S, ROUNDS, PINNED_S = 12.0, 5, 30
 CONTENDERS = 3
 """Fixed splits that are run in every round: the best of the first one, in which all are."""
 
