@@ -1,4 +1,4 @@
-"""Which resources' own queries hang: they are asked apart from the others', and later and later."""
+"""Which resources' own queries hang: they are asked apart from the others', and later and later up to a minute."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tiersplit_operator.facts import Key
 from tiersplit_operator.schedule import Backoff
 
-RETRY = Backoff(first_s=15.0, most_s=600.0, jitter=0.0)
+RETRY = Backoff(first_s=15.0, most_s=60.0, jitter=0.0)
 MAX_REMEMBERED = 4096
 
 
@@ -25,6 +25,10 @@ class Slowness:
     def __contains__(self, key: Key) -> bool:
         """Whether its queries took too long when they were last asked."""
         return key in self._slow
+
+    def hangs(self, key: Key) -> bool:
+        """Whether they gave no answer at all then."""
+        return key in self._slow and self._slow[key].failures > 0
 
     def wait_s(self, key: Key, now: float) -> float:
         """Seconds until its queries are asked again; 0: they may be asked."""
