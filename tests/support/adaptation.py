@@ -36,7 +36,7 @@ def reference(name):
     return f"oci://registry.test:5000/tiersplit/models@{digest(name)}"
 
 
-def resource(annotations=(), adaptation=(), name="net", rollout="Surge"):
+def resource(annotations=(), adaptation=(), name="net", rollout="Surge", telemetry=None):
     """A SplitDeployment over three tiers."""
     spec = {
         "model": {"source": {"onnxUri": "pvc://models/digits.onnx"}},
@@ -47,6 +47,8 @@ def resource(annotations=(), adaptation=(), name="net", rollout="Surge"):
         ],
         "adaptation": {"pollingPeriodSeconds": 1, "cooldownPeriodSeconds": 10, **dict(adaptation)},
     }
+    if telemetry is not None:
+        spec["telemetry"] = telemetry
     about = {"name": name, "namespace": "shop", "uid": "u-1", "generation": 1, "annotations": dict(annotations)}
     return resource_from(
         {"apiVersion": "tiersplit.dev/v1alpha1", "kind": "SplitDeployment", "metadata": about, "spec": spec}

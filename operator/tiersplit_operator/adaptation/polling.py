@@ -94,9 +94,9 @@ class Poller:
         """One resource's own queries, all at once: it takes one place of those for all, however many it has."""
         asked = own_queries(overriding)
         found: dict[Metric, tuple[Seen, str]] = {}
-        wait_s = self._slowness.wait_s(key, self._clock())
-        if wait_s > 0:
-            return {metric: (Seen(), _said(metric, f"{HANGS}; asked again in {wait_s:.0f} s")) for metric in asked}
+        if self._slowness.wait_s(key, self._clock()) > 0:
+            # The same words in each round: seconds to wait would be news, and end the resource's rest.
+            return {metric: (Seen(), _said(metric, HANGS)) for metric in asked}
         try:
             # Waiting for others counts: all is over in time, however many resources have queries of their own.
             async with asyncio.timeout(timeout_s), self._places(key):

@@ -22,16 +22,18 @@ class Source:
     """Prometheus: what it answers can be set."""
 
     def __init__(self):
-        self.rate = None
+        self.rate, self.hangs = None, ""
 
     async def query(self, server, promql, timeout_s):
+        if promql == self.hangs:
+            await asyncio.sleep(3600)
         return pair(self.rate, name=KEY.name) if self.rate and promql == default_query(Metric.BANDWIDTH) else []
 
 
 class World:
     """A fleet in virtual time, and how often each resource was looked at."""
 
-    def __init__(self, patch, count=1, **adaptation):
+    def __init__(self, patch, count=1, telemetry=None, **adaptation):
         self.loop, self.looks, whole = VirtualLoop(), [], Member.look
 
         def look(member, now):
@@ -40,17 +42,16 @@ class World:
 
         patch.setattr(Member, "look", look)
         self.api, self.source = Api(), Source()
-        poller = Poller(self.source, "http://prometheus.test:9090")
+        poller = Poller(self.source, "http://prometheus.test:9090", self.loop.time)
         self.fleet, self.changed, _ = fleet(self.api, clock=self.loop.time, poller=poller)
         self.keys = [KEY, *(Key("shop", f"net-{i}") for i in range(1, count))]
         wanted = {"pollingPeriodSeconds": PERIOD_S, **adaptation}
-        asyncio.run(self._adopted(wanted))
+        asyncio.run(self._adopted(wanted, telemetry))
 
-    async def _adopted(self, wanted):
+    async def _adopted(self, wanted, telemetry):
         for key in self.keys:
-            await self.fleet.adopt(
-                target(wanted=resource(adaptation=wanted, name=key.name), owner=Owner(key, key.name)), None
-            )
+            made = resource(adaptation=wanted, name=key.name, telemetry=telemetry)
+            await self.fleet.adopt(target(wanted=made, owner=Owner(key, key.name)), None)
 
     def report(self, **more):
         route = self.api.route()
@@ -131,6 +132,22 @@ def test_what_prometheus_answers_differently_ends_the_pause_within_a_period(monk
         assert world.seen_within(PERIOD_S + 1) == [KEY]
 
     world.run(wake)
+
+
+def test_a_resource_whose_own_query_hangs_rests_as_any_other_and_tells_it_once(monkeypatch):
+    telemetry = {"prometheus": {"bandwidthQuery": "mine"}}
+    world = World(monkeypatch, telemetry=telemetry)
+
+    async def outage():
+        world.source.hangs = "mine"
+        await asyncio.sleep(REST_S)
+        assert "does not answer in time" in world.fleet.view(KEY).fallback
+        world.changed.clear()
+        await asyncio.sleep(LONGEST_PAUSE_S)
+        assert len(world.seen_within(LONGEST_PAUSE_S)) <= 2
+        assert world.changed == []
+
+    world.run(outage)
 
 
 @pytest.mark.parametrize("threshold", [1, 60])
