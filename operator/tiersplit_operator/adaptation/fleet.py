@@ -177,6 +177,8 @@ class Fleet:
         if entry is None or entry.member is None:
             return
         now = self._clock()
+        if not entry.member.reports.heard:
+            entry.member.notice(now)  # its patience begins with the first report, not with the look before
         news = entry.member.reports.take(report, now, datetime.now(UTC))
         entry.due = min(entry.due, now + (SOON_S if news else entry.member.served.intent.polling_s))
 
@@ -248,6 +250,7 @@ class Fleet:
 
     def _polled(self, key: Key, member: Member, seen: Seen, problem: str) -> None:
         now, entry = self._clock(), self._entries.get(key)
+        member.notice(now)  # what this answer ends was observed until now
         member.telemetry.take(seen, problem, now)
         if entry is not None and member.telemetry.changed_at == now:
             entry.due = min(entry.due, now + member.served.intent.polling_s)

@@ -48,7 +48,8 @@ class Member:
         owner: the SplitDeployment.
         served: what can be served for it.
         route: as it was last written, or as it is to be written first.
-        observed_at: monotonic second at which the first link was last observed by whomever; at first, the beginning.
+        observed_at: monotonic second at which the first link was last known to be observed, by whomever, or to be
+            expected of nobody yet; at first, the beginning.
         since: epoch since which the route's own plans are called what they are called.
         reports: of its stages.
         telemetry: of Prometheus.
@@ -121,8 +122,20 @@ class Member:
     def blind(self, now: float) -> bool:
         """Observations have failed too often in a row."""
         threshold, period_s = self.served.intent.failure_threshold, self.served.intent.polling_s
-        unseen = now - self.observed_at >= threshold * period_s
-        return unseen or self.telemetry.failed(now, threshold, period_s)
+        late = self.reports.heard and now - self.observed_at >= threshold * period_s
+        # Looks at a resource at rest are far apart: what is observed all the while counts though none noticed it.
+        return (late and not self.outlook(now).observed) or self.telemetry.failed(now, threshold, period_s)
+
+    def notice(self, now: float) -> Outlook:
+        """What is believed now; until here nothing has failed if the first link is observed, or no pod has started.
+
+        Args:
+            now: monotonic seconds.
+        """
+        seen = self.outlook(now)
+        if seen.observed or not self.reports.heard:
+            self.observed_at = now
+        return seen
 
     def rests(self, now: float) -> bool:
         """Whether time alone changes nothing more: what was last heard or seen is forgotten, or believed for good."""
@@ -161,9 +174,7 @@ class Member:
         Args:
             now: monotonic seconds.
         """
-        seen = self.outlook(now)
-        if seen.observed or not self.reports.heard:  # where no pod has started yet nothing has failed
-            self.observed_at = now
+        seen = self.notice(now)
         plans = self.candidates(seen, now)
         begins = self.selected not in plans and not (self.fell_back and not self.selected)
         decision = self._beginning(plans) if begins else self._decided(plans, seen, now)

@@ -134,6 +134,54 @@ def test_what_prometheus_answers_differently_ends_the_pause_within_a_period(monk
     world.run(wake)
 
 
+async def fallbacks(world, seconds):
+    """What is said of a resource second by second."""
+    said = set()
+    for _ in range(seconds):
+        await asyncio.sleep(1)
+        said.add(world.fleet.view(KEY).fallback)
+    return said
+
+
+def test_of_a_resource_whose_stages_never_reported_nothing_has_failed_between_two_looks(monkeypatch):
+    world = World(monkeypatch)
+
+    async def rest():
+        assert await fallbacks(world, int(REST_S + LONGEST_PAUSE_S)) == {""}
+        assert len(world.seen_within(LONGEST_PAUSE_S)) == 1
+
+    world.run(rest)
+
+
+def test_a_first_report_that_knows_no_link_yet_is_no_observation_that_failed(monkeypatch):
+    world = World(monkeypatch)
+
+    async def start():
+        await asyncio.sleep(REST_S)
+        world.fleet.report(KEY, head(plans(), world.api.route().selected, epoch=world.api.route().epoch))
+        assert world.fleet.view(KEY).fallback == ""
+        assert await fallbacks(world, 2 * PERIOD_S) == {""}
+        assert "no head reports its link" in "".join(await fallbacks(world, 3 * PERIOD_S))
+
+    world.run(start)
+
+
+def test_what_prometheus_alone_sees_is_observed_between_two_looks_and_for_a_while_after_it_is_gone(monkeypatch):
+    world = World(monkeypatch)
+
+    async def lose():
+        world.report()
+        world.source.rate = 2e6
+        await asyncio.sleep(REST_S)
+        assert await fallbacks(world, int(LONGEST_PAUSE_S)) == {""}
+        assert len(world.seen_within(LONGEST_PAUSE_S)) == 1
+        world.source.rate = None
+        assert await fallbacks(world, 2 * PERIOD_S) == {""}
+        assert await fallbacks(world, 2 * PERIOD_S) != {""}
+
+    world.run(lose)
+
+
 def test_a_resource_whose_own_query_hangs_rests_as_any_other_and_tells_it_once(monkeypatch):
     telemetry = {"prometheus": {"bandwidthQuery": "mine"}}
     world = World(monkeypatch, telemetry=telemetry)
