@@ -202,18 +202,20 @@ class Fleet:
             return
         async with entry.lock:
             member, now = entry.member, self._clock()
-            entry.due = now + member.served.intent.polling_s
+            entry.due = math.inf  # what is learned while the route is written sets an earlier second than this look
             try:
                 member.reports.forget_stale(now)
                 look = member.look(now)
                 if look.route is not None:
                     await self._write(entry, look.route)
-                entry.due = now + _pause_s(entry, look, now)
+                entry.due = min(entry.due, now + _pause_s(entry, look, now))
                 self._settle(entry, look)
             except TiersplitError as error:
+                entry.due = now + member.served.intent.polling_s
                 log.warning("%s/%s: the route is not written: %s", *key, error)
                 self._changed(key)
             except Exception:  # whatever its pods reported, the other resources are adapted
+                entry.due = now + member.served.intent.polling_s
                 log.exception("%s/%s: a look failed", *key)
 
     def _settle(self, entry: _Entry, look: Look) -> None:

@@ -222,6 +222,26 @@ def test_one_slow_write_holds_up_nobody_else():
     run(work)
 
 
+def test_a_report_that_comes_while_the_route_is_written_is_acted_on_right_after():
+    async def work(world):
+        await world.adopt(wanted=resource(adaptation={"pollingPeriodSeconds": 3600}))
+        world.report()
+        await world.until(lambda: world.fleet.view(KEY).nodes, "it serves")
+        world.clock.now += 3600
+        world.api.gate, written = asyncio.Event(), world.api.writes
+        world.report(2e5)
+        await asyncio.sleep(0.3)
+        down = [link(PLACES[0], 0, down=True)]
+        world.fleet.report(KEY, head(plans(), FAST, epoch=world.api.route().epoch, estimates=down))
+        assert world.api.writes == written
+        world.api.gate.set()
+        began = world.clock.now
+        await world.until(lambda: world.api.route().selected == EDGE, "the head falls back")
+        assert world.clock.now - began < 2
+
+    run(work)
+
+
 def test_a_newer_route_of_another_process_is_not_written_over():
     async def work(world):
         await world.adopt()
