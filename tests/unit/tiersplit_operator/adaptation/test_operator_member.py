@@ -233,6 +233,16 @@ def test_pods_that_take_long_to_start_are_no_observations_that_failed():
     assert made.view.fallback == "no head reports its link; the plan stays"
 
 
+def test_what_prometheus_sees_is_observed_however_long_ago_the_newest_look_was():
+    made = member(now=0.0)
+    made.reports.take(head(plans(), FAST), 0.0, WALL)
+    made.telemetry.take(Seen({(Metric.BANDWIDTH, PLACES[0]): 1e6}), "", 0.0)
+    made.look(0.0)
+    assert not made.blind(600.0)
+    made.telemetry.take(Seen(), "", 600.0)
+    assert made.blind(600.0)
+
+
 def test_looks_that_come_early_are_no_observations_that_failed():
     made = Resource()
     made.seeing = False

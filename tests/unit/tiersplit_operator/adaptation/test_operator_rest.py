@@ -153,15 +153,16 @@ def test_of_a_resource_whose_stages_never_reported_nothing_has_failed_between_tw
     world.run(rest)
 
 
-def test_a_first_report_that_knows_no_link_yet_is_no_observation_that_failed(monkeypatch):
-    world = World(monkeypatch)
+@pytest.mark.parametrize("threshold", [1, 3])
+def test_a_first_report_that_knows_no_link_yet_is_no_observation_that_failed(monkeypatch, threshold):
+    world = World(monkeypatch, fallback={"failureThreshold": threshold, "behavior": "FirstTier"})
 
     async def start():
-        await asyncio.sleep(REST_S)
+        await asyncio.sleep(REST_S + PERIOD_S - 1)
         world.fleet.report(KEY, head(plans(), world.api.route().selected, epoch=world.api.route().epoch))
         assert world.fleet.view(KEY).fallback == ""
-        assert await fallbacks(world, 2 * PERIOD_S) == {""}
-        assert "no head reports its link" in "".join(await fallbacks(world, 3 * PERIOD_S))
+        assert await fallbacks(world, threshold * PERIOD_S - 1) == {""}
+        assert "no head reports its link" in "".join(await fallbacks(world, 2 * PERIOD_S))
 
     world.run(start)
 
