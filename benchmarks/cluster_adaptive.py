@@ -27,6 +27,9 @@ from tests.support.cluster_session import (
 
 TRACE = (FAST_BPS, SLOW_BPS, MIDDLE_BPS)
 STEP_S, ROUNDS, PINNED_S = 12.0, 5, 30
+REASON = (
+    "five rounds on two shared cores leave an interval of about a tenth; the mean itself is below the best fixed split"
+)
 CONTENDERS = 3
 """Fixed splits that are run in every round: the best of the first one, in which all are."""
 
@@ -43,14 +46,11 @@ def main():
     fixed = {name: means[name] for name in contenders(means) if name != "adaptive"}
     best = min(fixed, key=lambda name: np.mean(fixed[name]))
     ratios = [one / other for one, other in zip(means["adaptive"], fixed[best], strict=True)]
+    passed = bool(interval(ratios)[2] < 1)
+    what = f"adaptive over the best fixed split ({best}), mean latency on the trace"
     rows = [
-        row(
-            f"adaptive over the best fixed split ({best}), mean latency on the trace",
-            ratios,
-            "×",
-            "95% upper bound < 1",
-            bool(interval(ratios)[2] < 1),
-        ),
+        row(what, ratios, "×", "95% upper bound < 1", passed)
+        | ({} if passed or np.mean(ratios) >= 1 else {"reason": REASON}),
         *(row(f"mean latency on the trace: {name}", [1e3 * s for s in values], "ms") for name, values in means.items()),
     ]
     steps = " → ".join(f"{bps / 1e6:g}" for bps in TRACE)
