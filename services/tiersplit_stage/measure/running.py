@@ -57,10 +57,10 @@ def ort_value(array: np.ndarray[Any, Any]) -> Any:
 def _repeat(job: Job, sessions: Sessions, values: Values) -> tuple[dict[str, tuple[float, ...]], Values]:
     """Warm up, then run until the budget is spent."""
     done_with = _last_reads(job)
-    emulation = Emulation(job.slowdown)
+    emulation, granted = Emulation(job.slowdown), quota()
     for _ in range(_WARM_UP):
         started = time.perf_counter()
-        _run_once(job, sessions, values, done_with, emulation)
+        _run_once(job, sessions, values, done_with, emulation, granted)
         first_s = time.perf_counter() - started
         if first_s > job.budget_s / 2:
             break
@@ -71,7 +71,7 @@ def _repeat(job: Job, sessions: Sessions, values: Values) -> tuple[dict[str, tup
     for run in range(job.max_runs):
         # A stage has sent its results away before it runs again: two runs' results never stand side by side.
         last.clear()
-        last, taken = _run_once(job, sessions, values, done_with, emulation)
+        last, taken = _run_once(job, sessions, values, done_with, emulation, granted)
         for name, value in taken.items():
             seconds[name].append(value)
         if run + 1 >= least and time.perf_counter() - started >= job.budget_s:
@@ -80,11 +80,15 @@ def _repeat(job: Job, sessions: Sessions, values: Values) -> tuple[dict[str, tup
 
 
 def _run_once(
-    job: Job, sessions: Sessions, values: Values, done_with: Sequence[frozenset[str]], emulation: Emulation
+    job: Job,
+    sessions: Sessions,
+    values: Values,
+    done_with: Sequence[frozenset[str]],
+    emulation: Emulation,
+    granted: Quota | None,
 ) -> tuple[Values, dict[str, float]]:
     live = dict(values)
     seconds: dict[str, float] = {}
-    granted = quota()
     for program, gone in zip(job.programs, done_with, strict=True):
         feed = {name: live[name] for name in program.inputs}
         options = run_options(sessions[program.name])
