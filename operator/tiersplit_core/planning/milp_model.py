@@ -16,6 +16,8 @@ from tiersplit_core.cost.arrays import Floats, Ints, ProblemArrays
 
 Expression = tuple[dict[int, float], float]
 """Coefficient per column, and a constant."""
+Term = tuple[Expression, float]
+"""What is 1 where something costs and 0 elsewhere, and its scaled seconds."""
 
 
 class MilpStatus(IntEnum):
@@ -34,11 +36,13 @@ class MilpResult:
         status: how it ended.
         tiers: tier per layer of its best placement, shape (L,); None where it has none.
         lower_s: no placement that satisfies the rows is better than this many seconds.
+        columns: the placement as HiGHS gave it, shape (columns,); None where it has none.
     """
 
     status: MilpStatus
     tiers: Ints | None
     lower_s: float
+    columns: Floats | None = None
 
 
 @dataclass
@@ -228,6 +232,7 @@ class MilpModel:
             status=MilpStatus(result.status) if result.status in (0, 1, 2) else MilpStatus.STOPPED,
             tiers=None if result.x is None else self._tiers_of(result.x),
             lower_s=(float(bound) + self.objective[1]) / self.scale,
+            columns=result.x,
         )
 
     def _upper(self) -> Floats:
@@ -251,49 +256,71 @@ class MilpModel:
         same = total((self.on(v, int(t)), 1.0) for v, t in enumerate(tiers.tolist()))
         self.add_row(same, len(tiers) - 1.0)
 
+    def forbid_slow(self, columns: Floats) -> bool:
+        """Demand that not all of what makes a placement too slow happens together (a cover inequality), if it is.
+
+        What is 1e-6 from a whole number passes for whole, so a placement can look faster to HiGHS than it is. Of the
+        sum that is too large the largest terms are taken until they alone exceed what is sought.
+        """
+        rows, whole, sought = self.rows, np.rint(columns), self.upper_s * self.scale * (1 - 1e-14)
+        for terms in self._sums():
+            costly = sorted((term for term in terms if value_of(term[0], whole) > 0.5), key=lambda term: -term[1])
+            reached = np.cumsum([seconds for _, seconds in costly])
+            if len(reached) and reached[-1] >= sought:
+                cover = costly[: int(np.searchsorted(reached, sought)) + 1]
+                self.add_row(total((expression, 1.0) for expression, _ in cover), len(cover) - 1.0)
+        return self.rows > rows
+
     # Objective
 
     def _objective(self) -> Expression:
-        stages = [self._stage_s(tier) for tier in range(self.arrays.tiers)]
-        links = [self._link_s(link) for link in range(self._links)]
+        sums = [total(terms) for terms in self._sums()]
         if not self.arrays.throughput:
-            return total((expression, 1.0) for expression in (*stages, *links))
+            return sums[0]
         largest = ({self._first_back + self._links: 1.0}, 0.0)
-        for expression in (*stages, *links):
+        for expression in sums:
             self.add_row(add(expression, largest, -1.0), 0.0)
         return largest
 
-    def _stage_s(self, tier: int) -> Expression:
+    def _sums(self) -> list[list[Term]]:
+        """What is added up: all of it for latency, each stage and each link by itself for throughput."""
+        stages = [self._stage_terms(tier) for tier in range(self.arrays.tiers)]
+        parts = stages + [self._link_terms(link) for link in range(self._links)]
+        return parts if self.arrays.throughput else [[term for part in parts for term in part]]
+
+    def _stage_terms(self, tier: int) -> list[Term]:
         arrays, seconds = self.arrays, self.arrays.seconds[:, tier].tolist()
-        terms = [(self.on(v, tier), s * self.scale) for v, s in enumerate(seconds) if 0 < s <= self.upper_s]
+        terms: list[Term] = [(self.on(v, tier), s * self.scale) for v, s in enumerate(seconds) if 0 < s <= self.upper_s]
         terms.append((({}, float(arrays.request_s[tier])), self.scale))
         for link in range(max(tier - 1, 0), min(tier + 1, self._links)):
             terms.append((self._used(link), float(arrays.hop_s[tier, link]) * self.scale))
-            terms.append((self._carried_s(link, float(arrays.hop_s_per_byte[tier, link])), 1.0))
-        return total(terms)
+            terms += self._carried_terms(link, float(arrays.hop_s_per_byte[tier, link]))
+        return terms
 
-    def _link_s(self, link: int) -> Expression:
+    def _link_terms(self, link: int) -> list[Term]:
         arrays = self.arrays
         latency = float(arrays.latency_s[link]) * self.scale
-        terms = [(self._carried_s(link, 8.0 / float(arrays.bandwidth_bps[link])), 1.0), (self._used(link), latency)]
+        terms = [*self._carried_terms(link, 8.0 / float(arrays.bandwidth_bps[link])), (self._used(link), latency)]
         if arrays.way_back:
             terms.append((({self._first_back + link: 1.0}, 0.0), latency))
-        return total(terms)
+        return terms
 
     def _used(self, link: int) -> Expression:
         return {self._first_used + link: 1.0}, 0.0
 
-    def _carried_s(self, link: int, s_per_byte: float) -> Expression:
+    def _carried_terms(self, link: int, s_per_byte: float) -> list[Term]:
         """The bytes that cross a link in either direction, at so many seconds each."""
         arrays = self.arrays
         longest = self.upper_s * (1 + 1e-12) / float(arrays.s_per_byte[link])
         per_byte = self.scale * s_per_byte
         sent = arrays.sent_bytes.tolist()
-        terms = [(self.crosses(v, link), size * per_byte) for v, size in enumerate(sent) if 0 < size <= longest]
+        terms: list[Term] = [
+            (self.crosses(v, link), size * per_byte) for v, size in enumerate(sent) if 0 < size <= longest
+        ]
         if arrays.way_back:
             back = [(output, int(arrays.value_bytes[output + 1])) for output in arrays.outputs.tolist()]
             terms += [(self.x(output, link), size * per_byte) for output, size in back if size <= longest]
-        return total(terms)
+        return terms
 
 
 def _no_more_than(most: int, sizes: Ints) -> list[int]:
@@ -308,6 +335,11 @@ def add(first: Expression, second: Expression, factor: float) -> Expression:
     for column, value in second[0].items():
         coefficients[column] = coefficients.get(column, 0.0) + factor * value
     return coefficients, first[1] + factor * second[1]
+
+
+def value_of(expression: Expression, columns: Floats) -> float:
+    """What an expression comes to for given columns, shape (columns,)."""
+    return expression[1] + sum(factor * float(columns[column]) for column, factor in expression[0].items())
 
 
 def total(terms: Iterable[tuple[Expression, float]]) -> Expression:

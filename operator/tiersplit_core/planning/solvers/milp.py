@@ -90,9 +90,11 @@ def _run(search: _Search, options: SolverOptions, deadline: float) -> bool:
             break
         if not search.offer(result.tiers):
             _add_broken(search, model, result.tiers)
-        elif result.status is MilpStatus.OPTIMAL and search.upper_s < model.upper_s:
+        elif result.status is not MilpStatus.OPTIMAL or result.columns is None:
+            break
+        elif search.upper_s < model.upper_s:
             model = _model(search)
-        else:
+        elif not model.forbid_slow(result.columns):
             break
     return True
 

@@ -25,6 +25,19 @@ WITHOUT_SECONDS = Problem(
     links=(Link("t0", "t1", 100.0, 0.0),),
 )
 """Only bytes cost something, and no division of the execution order fits."""
+NEARLY_A_TIE = Problem(
+    layers=(
+        ProblemLayer("l0", ("input",), 0, 0, NOTHING),
+        ProblemLayer("l1", ("input",), 0, 0, {"t0": 1.0, "t1": 0.0}),
+        ProblemLayer("l2", ("input",), 0, 0, {"t0": 1.0, "t1": 0.0}),
+    ),
+    outputs=("l0",),
+    input_bytes=1,
+    tiers=(Tier("t0"), Tier("t1")),
+    links=(Link("t0", "t1", 10_000_000.0, 1.0),),
+    objective=Objective.THROUGHPUT,
+)
+"""What HiGHS takes for whole would make the link as fast as no byte is: 1.0 s for 1.0000008 s."""
 
 
 @st.composite
@@ -50,6 +63,7 @@ def fits(problem):
 
 @RELAXED
 @example(WITHOUT_SECONDS)
+@example(NEARLY_A_TIE)
 @given(tight_problems())
 def test_the_mixed_integer_program_equals_enumeration_where_memory_fits_to_the_byte(problem):
     expected, found = solve(problem, "exhaustive"), solve(problem, "milp")
