@@ -153,8 +153,16 @@ class MilpModel:
             send_s = self.arrays.sent_bytes * self.arrays.s_per_byte[link]
             for value in np.flatnonzero(send_s > self.upper_s).tolist():
                 self.add_row(self.crosses(value, link), 0.0)
-                if self.arrays.way_back and value - 1 in self.arrays.outputs:
-                    self.add_row(self.x(value - 1, link), 0.0)
+            for output in self._slow_on_the_way_back(link):
+                self.add_row(self.x(output, link), 0.0)
+
+    def _slow_on_the_way_back(self, link: int) -> list[int]:
+        """The outputs whose way back over a link alone takes longer than is sought; they return as they are."""
+        if not self.arrays.way_back:
+            return []
+        back_s = self.arrays.value_bytes[self.arrays.outputs + 1] * self.arrays.s_per_byte[link]
+        slow: list[int] = self.arrays.outputs[back_s > self.upper_s].tolist()
+        return slow
 
     def _weights(self, tier: int, limit: int) -> Expression:
         sizes = _no_more_than(limit + 1, self.arrays.weight_bytes)
