@@ -1,17 +1,22 @@
 """Segments: the layers that have the same tier in every plan of a surface.
 
 Tiers never fall along an edge of the graph, so neither do the tuples of tiers over all plans: the segments form an
-acyclic graph. A segment need not be contiguous in the execution order.
+acyclic graph. A segment need not be contiguous in the execution order. A plan that gives some of a segment's layers
+other bit widths runs a variant of it in its place.
 """
 
 import hashlib
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiersplit_core.errors import GraphError
 from tiersplit_core.graph.ir import INPUT, LayerGraph
 from tiersplit_core.planning.plan import Plan
+from tiersplit_core.quantization.forms import RunForm, variant_id
+from tiersplit_core.quantization.statistics import FLOAT_BITS
+
+_BYTE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +28,22 @@ class SegmentSpec:
         layers: in execution order.
         inputs: the values it reads from outside (`INPUT` or layers), in execution order.
         outputs: its values that other segments or the caller read, in execution order.
+        form: how it runs.
+        widths: (weight bits, activation bits) that decide its file, per layer that does not run at its own widths.
+        base: id of the segment with the same layers as they are; empty where it is that.
     """
 
     id: str
     layers: tuple[str, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    form: RunForm = RunForm.FLOAT
+    widths: tuple[tuple[str, tuple[int, int]], ...] = ()
+    base: str = ""
 
 
 def segments_of(graph: LayerGraph, plans: Sequence[Plan]) -> tuple[SegmentSpec, ...]:
-    """The segments of a set of plans, in a topological order.
+    """The segments of a set of plans, in a topological order; the variants of one stand next to each other.
 
     Args:
         graph: the layer graph.
@@ -43,22 +54,39 @@ def segments_of(graph: LayerGraph, plans: Sequence[Plan]) -> tuple[SegmentSpec, 
     """
     groups = _groups(graph, plans)
     segment_of = {layer: i for i, layers in enumerate(groups) for layer in layers}
-    return tuple(_segment(graph, groups[i], segment_of) for i in _topological_order(graph, segment_of, len(groups)))
+    order = _topological_order(graph, segment_of, len(groups))
+    bases = (_segment(graph, groups[i], segment_of) for i in order)
+    return tuple(variant for base in bases for variant in _variants(base, plans))
 
 
 def plan_segments(plan: Plan, segments: Sequence[SegmentSpec]) -> tuple[tuple[str, str], ...]:
-    """(segment id, tier name) for each segment, in the order of `segments`.
+    """(segment id, tier name) for each segment that the plan runs, in the order of `segments`.
 
     Raises:
-        GraphError: the plan divides a segment: the segments were made for other plans.
+        GraphError: the plan divides a segment, or runs a variant that is not there: they were made for other plans.
     """
-    placed = []
+    placed, covered = [], 0
     for segment in segments:
         tiers = {plan.placement[layer] for layer in segment.layers}
         if len(tiers) != 1:
             raise GraphError(f"the plan {plan.digest} divides the segment {segment.id}", "segments")
-        placed.append((segment.id, tiers.pop()))
+        if _id_in(plan, segment) == segment.id:
+            placed.append((segment.id, tiers.pop()))
+            covered += len(segment.layers)
+    if covered != len(plan.placement):
+        raise GraphError(f"the plan {plan.digest} runs layers at bit widths that no segment has", "segments")
     return tuple(placed)
+
+
+def crossing_bits(graph: LayerGraph, plan: Plan) -> dict[str, int]:
+    """Bits per element of the tensors that leave a tier of the plan with fewer bits than they have, by tensor name."""
+    found: dict[str, int] = {}
+    for layer in graph.layers:
+        bits, tier = plan.sent_bits(layer.name), plan.placement[layer.name]
+        leaves = any(plan.placement[reader] != tier for reader in graph.readers[layer.name])
+        if bits is not None and leaves:
+            found |= {tensor.name: bits for tensor in layer.tensors}
+    return found
 
 
 def crossing_values(graph: LayerGraph, plan: Plan, tiers: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -81,6 +109,37 @@ def crossing_values(graph: LayerGraph, plan: Plan, tiers: Sequence[str]) -> tupl
     return tuple(
         tuple(value for value in values if place[value] <= link < furthest[value]) for link in range(len(tiers) - 1)
     )
+
+
+def _variants(base: SegmentSpec, plans: Sequence[Plan]) -> list[SegmentSpec]:
+    """What the plans run of a segment, itself first where any runs it as it is."""
+    found = {}
+    for plan in plans:
+        name = _id_in(plan, base)
+        if name not in found:
+            as_it_is = name == base.id
+            found[name] = (
+                base
+                if as_it_is
+                else replace(base, id=name, form=plan.form, widths=_file_widths(plan, base.layers), base=base.id)
+            )
+    return sorted(found.values(), key=lambda variant: variant.form is not RunForm.FLOAT)
+
+
+def _id_in(plan: Plan, segment: SegmentSpec) -> str:
+    """The id of what a plan runs for the layers of a segment."""
+    base, widths = segment.base or segment.id, _file_widths(plan, segment.layers)
+    return variant_id(base, plan.form, dict(widths)) if widths else base
+
+
+def _file_widths(plan: Plan, layers: Sequence[str]) -> tuple[tuple[str, tuple[int, int]], ...]:
+    """Bit widths as far as they decide what is run: fewer than 8 bits of activations count on links alone."""
+
+    def in_file(weight_bits: int, activation_bits: int) -> tuple[int, int]:
+        rounded = plan.form is RunForm.INT8 and activation_bits < FLOAT_BITS
+        return weight_bits, _BYTE if rounded else 2 * FLOAT_BITS
+
+    return tuple((layer, in_file(*plan.widths[layer])) for layer in layers if layer in plan.widths)
 
 
 def _groups(graph: LayerGraph, plans: Sequence[Plan]) -> list[list[str]]:

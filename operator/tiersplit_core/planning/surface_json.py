@@ -17,11 +17,13 @@ from tiersplit_core.planning.json_fields import (
 )
 from tiersplit_core.planning.look_up import PlanTerms, Surface, SurfaceEntry
 from tiersplit_core.planning.plan import Plan
+from tiersplit_core.quantization.forms import RunForm
 
 FORMAT = "tiersplit.surface.v1"
 _MAX_PLANS = 64
 _MAX_BATCHES = 64
 _MAX_LAYERS = 10_000
+_MAX_BITS = 64
 
 
 def surface_to_json(surface: Surface) -> dict[str, Any]:
@@ -51,6 +53,7 @@ def _entry_to_json(entry: SurfaceEntry) -> dict[str, Any]:
         "digest": entry.plan.digest,
         "fallback": entry.fallback,
         "placement": dict(entry.plan.placement),
+        **_widths_to_json(entry.plan),
         "terms": {
             str(batch): {
                 "compute_s": list(terms.compute_s),
@@ -60,6 +63,12 @@ def _entry_to_json(entry: SurfaceEntry) -> dict[str, Any]:
             for batch, terms in entry.terms.items()
         },
     }
+
+
+def _widths_to_json(plan: Plan) -> dict[str, Any]:
+    if not plan.widths:
+        return {}
+    return {"widths": {layer: list(pair) for layer, pair in plan.widths.items()}, "form": plan.form.value}
 
 
 def surface_from_json(value: Any) -> Surface:
@@ -127,21 +136,37 @@ def _read_box(value: Any, tiers: int) -> SurfaceBox:
 
 
 def _read_entry(value: Any, path: str, tiers: tuple[str, ...], batches: tuple[int, ...]) -> SurfaceEntry:
-    fields = read_object(value, path, ("digest", "fallback", "placement", "terms"))
+    fields = read_object(value, path, ("digest", "fallback", "placement", "terms"), ("widths", "form"))
     placement = fields["placement"]
     if not isinstance(placement, dict) or not 0 < len(placement) <= _MAX_LAYERS:
         raise ProblemError(f"an object of 1 to {_MAX_LAYERS} layers is expected", f"{path}.placement")
     for layer, tier in placement.items():
         if tier not in tiers:
             raise ProblemError(f"{tier!r} is no tier", join(f"{path}.placement", layer))
-    plan = Plan(placement)
+    plan = Plan(placement, _read_widths(fields, path, placement), _read_form(fields, path))
     if plan.digest != fields["digest"]:
-        raise ProblemError(f"the placement's digest is {plan.digest}", f"{path}.digest")
+        raise ProblemError(f"the plan's digest is {plan.digest}", f"{path}.digest")
     if not isinstance(fields["fallback"], bool):
         raise ProblemError("true or false is expected", f"{path}.fallback")
     return SurfaceEntry(
         plan, _read_all_terms(fields["terms"], f"{path}.terms", len(tiers), batches), fields["fallback"]
     )
+
+
+def _read_widths(fields: Mapping[str, Any], path: str, placement: Mapping[str, str]) -> dict[str, tuple[int, int]]:
+    widths, path = fields.get("widths", {}), f"{path}.widths"
+    found = {}
+    for layer, pair in read_object(widths, path, (), tuple(placement)).items():
+        bits = [read_whole(b, join(path, layer), _MAX_BITS, 1) for b in read_list(pair, join(path, layer), 2, 2)]
+        found[layer] = (bits[0], bits[1])
+    return found
+
+
+def _read_form(fields: Mapping[str, Any], path: str) -> RunForm:
+    forms = [RunForm.INT8.value, RunForm.PACKED.value]
+    if fields.get("form", forms[0]) not in forms:
+        raise ProblemError(f"one of {', '.join(forms)} is expected", f"{path}.form")
+    return RunForm(fields.get("form", forms[0]))
 
 
 def _read_all_terms(value: Any, path: str, tiers: int, batches: tuple[int, ...]) -> Mapping[int, PlanTerms]:

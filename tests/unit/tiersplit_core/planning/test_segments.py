@@ -6,7 +6,8 @@ from tests.support.graphs import diamond, layer_graphs, random_plan
 from tiersplit_core.errors import GraphError
 from tiersplit_core.graph.ir import INPUT
 from tiersplit_core.planning.plan import Plan
-from tiersplit_core.planning.segments import crossing_values, plan_segments, segments_of
+from tiersplit_core.planning.segments import crossing_bits, crossing_values, plan_segments, segments_of
+from tiersplit_core.quantization.forms import RunForm
 
 TIERS = ("edge", "mdc", "cloud")
 
@@ -77,3 +78,38 @@ def test_a_plan_of_another_graph_is_refused(placement):
 def test_no_plan_makes_no_segments():
     with pytest.raises(GraphError, match="at least one plan"):
         segments_of(diamond(), [])
+
+
+EDGE_THEN_CLOUD = {"a": "edge", "b": "edge", "c": "edge", "d": "cloud"}
+
+
+def test_a_plan_with_bit_widths_runs_a_variant_of_a_segment_and_others_the_segment_itself():
+    as_it_is, narrow = Plan(EDGE_THEN_CLOUD), Plan(EDGE_THEN_CLOUD, {"b": (8, 8), "c": (4, 8)})
+    segments = segments_of(diamond(), [narrow, as_it_is])
+    head, variant, tail = segments
+    assert (head.form, variant.form, tail.form) == (RunForm.FLOAT, RunForm.INT8, RunForm.FLOAT)
+    assert variant.base == head.id
+    assert (variant.layers, dict(variant.widths)) == (head.layers, {"b": (8, 8), "c": (4, 8)})
+    assert plan_segments(as_it_is, segments) == ((head.id, "edge"), (tail.id, "cloud"))
+    assert plan_segments(narrow, segments) == ((variant.id, "edge"), (tail.id, "cloud"))
+
+
+def test_bits_that_count_on_links_alone_need_no_file_of_their_own():
+    plans = [Plan(EDGE_THEN_CLOUD, {"c": (8, bits)}) for bits in (2, 4, 8)]
+    assert len({plan.digest for plan in plans}) == 3
+    assert len(segments_of(diamond(), plans)) == 2
+    packed = [Plan(EDGE_THEN_CLOUD, {"c": (4, bits)}, RunForm.PACKED) for bits in (4, 32)]
+    assert [dict(spec.widths) for spec in segments_of(diamond(), packed)] == [{"c": (4, 32)}, {}]
+    assert len({spec.id for plan in (*plans, *packed) for spec in segments_of(diamond(), [plan])}) == 3
+
+
+def test_a_variant_that_is_not_there_is_refused():
+    segments = segments_of(diamond(), [Plan(EDGE_THEN_CLOUD, {"c": (8, 8)})])
+    with pytest.raises(GraphError, match="bit widths that no segment has"):
+        plan_segments(Plan(EDGE_THEN_CLOUD, {"c": (4, 8)}), segments)
+
+
+def test_what_leaves_the_first_tier_has_the_bits_of_its_layer_and_the_rest_its_own():
+    plan = Plan(EDGE_THEN_CLOUD, {"a": (8, 8), "b": (8, 4), "c": (8, 32)})
+    leaving = {tensor.name for tensor in diamond()["b"].tensors}
+    assert crossing_bits(diamond(), plan) == dict.fromkeys(leaving, 4)

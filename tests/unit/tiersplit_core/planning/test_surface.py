@@ -12,6 +12,7 @@ from tests.support import reference_cost
 from tests.support.problem_documents import document
 from tests.support.problems import problems
 from tiersplit_core.errors import InfeasibleError, ProblemError
+from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.planner import solve
 from tiersplit_core.planning.problem import Objective, Serving
 from tiersplit_core.planning.problem_json import problem_from_json
@@ -23,6 +24,7 @@ from tiersplit_core.planning.surface import (
     surface_from_json,
     surface_to_json,
 )
+from tiersplit_core.quantization.forms import RunForm
 
 RELAXED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LOADED = (1.0, 3.0)
@@ -213,6 +215,19 @@ def test_a_surface_survives_the_way_through_json():
     assert again == surface
     conditions = Conditions((1e6, 1e7), (1.5, 1.0, 1.0))
     assert again.best(conditions) == surface.best(conditions)
+
+
+def test_widths_and_form_survive_the_way_through_json():
+    surface = build_surface({1: problem_from_json(document())}, SurfaceBox(((1e5, 1e8),) * 2, ((1.0, 2.0),) * 3))
+    entry = surface.entries[0]
+    first = next(iter(entry.plan.placement))
+    plan = Plan(entry.plan.placement, {first: (4, 8)}, RunForm.PACKED)
+    surface = replace(surface, entries=(replace(entry, plan=plan), *surface.entries))
+    made = json.loads(json.dumps(surface_to_json(surface)))
+    assert surface_from_json(made) == surface
+    made["plans"][0]["widths"][first] = [2, 8]
+    with pytest.raises(ProblemError, match="digest"):
+        surface_from_json(made)
 
 
 SPOILED = [
