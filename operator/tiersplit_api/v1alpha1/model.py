@@ -88,7 +88,10 @@ class ModelInput(ApiModel):
 class Calibration(ApiModel):
     """Data from which statistics of the activations are taken."""
 
-    uri: Uri | None = Field(default=None, description="uri is an .npz file with x; without it random data is used.")
+    uri: Uri | None = Field(
+        default=None,
+        description="uri is an .npz file with x; without it random data is used, and no fewer bits are tried.",
+    )
     samples: int = Field(default=128, ge=1, le=65536, description="samples is how many rows of it are used.")
 
 

@@ -56,7 +56,16 @@ class PlanStatus(ApiModel):
         default=None, description="latencyMilliseconds is the estimated latency."
     )
     latency: ShortText = Field(default="", description="latency is the estimated latency for people, as in 12.4 ms.")
-    accuracy: Percent | None = Field(default=None, description="accuracy is what was verified.")
+    accuracy: Percent | None = Field(
+        default=None, description="accuracy is what was measured on the validation data, with the files that serve."
+    )
+    bits: ShortText = Field(
+        default="",
+        description="bits are the widths of weights and activations that are fewer than the model's own, as in W8A8.",
+    )
+    form: ShortText = Field(
+        default="", description="form is how layers of fewer bits run: int8 or packed; empty where there are none."
+    )
     stages: list[StageStatus] = Field(
         default_factory=list,
         max_length=6,
