@@ -76,16 +76,16 @@ class Tier(ApiModel):
         default_factory=lambda: [8, 32],
         min_length=1,
         max_length=6,
-        description="weightBits are the bit widths that weights may have: 2, 4, 6, 8, 16, 32; fewer than 16 are "
-        "tried on the first tier, where the model has calibration and validation data.",
+        description="weightBits are the bit widths that weights may have: 2, 4, 6, 8, 16, 32; "
+        "fewer than 16 are tried on the first tier, where the model has calibration and validation data.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     activation_bits: list[BitWidth] = Field(
         default_factory=lambda: [8, 32],
         min_length=1,
         max_length=6,
-        description="activationBits are the bit widths that activations may have: 2, 4, 6, 8, 16, 32; fewer than 16 are "
-        "tried on the first tier, where the model has calibration and validation data.",
+        description="activationBits are the bit widths that activations may have: 2, 4, 6, 8, 16, 32; "
+        "fewer than 16 are tried on the first tier, where the model has calibration and validation data.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     resources: CoreObject = Field(default_factory=dict, description="resources are core resource requirements.")
