@@ -1,7 +1,7 @@
 """Reading a bundle: nothing is believed before its digest was checked."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tiersplit_bundle import media
+from tiersplit_bundle.accuracies import Accuracies, accuracies_from_json
 from tiersplit_bundle.layout import (
     MAX_DOCUMENT_BYTES,
     Descriptor,
     blob_file,
+    check_digest,
     digest_of,
     file_digest,
     parse_descriptor,
@@ -25,6 +27,7 @@ from tiersplit_bundle.layout import (
 from tiersplit_core.errors import BundleError, GraphError, StatisticsError
 from tiersplit_core.graph.ir import LayerGraph
 from tiersplit_core.graph.serialization import graph_from_json
+from tiersplit_core.quantization.forms import RunForm
 from tiersplit_core.quantization.json import statistics_from_json
 from tiersplit_core.quantization.statistics import Statistics
 
@@ -130,6 +133,19 @@ class Bundle:
         except StatisticsError as error:
             raise BundleError(f"its quantisation statistics: {error}", self.digest) from error
 
+    @cached_property
+    def accuracies(self) -> Accuracies | None:
+        """What was measured on validation data; None where nothing was."""
+        if not any(entry.media_type == media.ACCURACIES for entry in self.layers):
+            return None
+        return accuracies_from_json(self.read_json(media.ACCURACIES))
+
+    @cached_property
+    def plan_goldens(self) -> Mapping[str, str]:
+        """Digest of the golden answers of each plan that was rated, by the plan's digest."""
+        found = [entry for entry in self.layers if entry.media_type == media.PLAN_GOLDEN]
+        return {check_digest(entry.annotations.get(media.PLAN), entry.digest): entry.digest for entry in found}
+
     @property
     def model_path(self) -> Path:
         """The whole canonical model, every one of its blobs verified."""
@@ -141,7 +157,13 @@ class Bundle:
     @cached_property
     def segments(self) -> tuple[BundleSegment, ...]:
         """The segments that were cut so far."""
-        return tuple(_segment(entry) for entry in self.layers if entry.media_type == media.SEGMENT)
+        return tuple(_segment(entry) for entry in self._segments if media.FORM not in entry.annotations)
+
+    @cached_property
+    def forms(self) -> Mapping[RunForm, BundleSegment]:
+        """The whole model in quantised forms, to be measured; none where there was no calibration data."""
+        marked = [entry for entry in self._segments if media.FORM in entry.annotations]
+        return {_form(entry): _segment(entry) for entry in marked}
 
     def segment_path(self, segment: BundleSegment) -> Path:
         """The segment's ONNX file, it and its weights verified."""
@@ -196,15 +218,22 @@ class Bundle:
         except KeyError:
             raise BundleError("the bundle's manifest does not list this blob", digest) from None
 
-    def golden(self) -> tuple[Arrays, Arrays]:
-        """Golden inputs and outputs at batch 1: input name to array, output key to array."""
+    def golden(self, plan: str = "") -> tuple[Arrays, Arrays]:
+        """Golden inputs and outputs at batch 1: input name to array, output key to array.
+
+        Args:
+            plan: digest of a plan: what its own segments answer; empty: what the model answers.
+
+        Raises:
+            BundleError: the plan was not rated, or the blob is damaged.
+        """
         from safetensors.numpy import load  # noqa: PLC0415 - most readers of a bundle need no arrays
 
-        entry = self._only(media.GOLDEN)
+        digest = self._plan_golden(plan) if plan else self._only(media.GOLDEN).digest
         try:
-            arrays = load(self.read(entry.digest))
+            arrays = load(self.read(digest))
         except Exception as error:
-            raise BundleError(f"is no safetensors file: {error}", entry.digest) from error
+            raise BundleError(f"is no safetensors file: {error}", digest) from error
         return _with_prefix(arrays, "input/"), _with_prefix(arrays, "output/")
 
     def read_json(self, media_type: str) -> Any:
@@ -217,6 +246,15 @@ class Bundle:
         if not found:
             raise BundleError(f"the bundle has no {media_type}", self.digest)
         return parse_document(self.read(found[-1].digest), found[-1].digest)
+
+    @property
+    def _segments(self) -> Sequence[Descriptor]:
+        return [entry for entry in self.layers if entry.media_type == media.SEGMENT]
+
+    def _plan_golden(self, plan: str) -> str:
+        if plan not in self.plan_goldens:
+            raise BundleError(f"the plan {plan} was not rated; rate it with `tiersplit materialise`", self.digest)
+        return self.plan_goldens[plan]
 
     @cached_property
     def _by_digest(self) -> Mapping[str, Descriptor]:
@@ -255,6 +293,13 @@ def _segment(entry: Descriptor) -> BundleSegment:
             raise BundleError(f"expected a list of names in {key!r}", entry.digest)
     lists = {key: tuple(value or ()) for key, value in fields.items()}
     return BundleSegment(entry.annotations.get(media.SEGMENT_ID, ""), entry.digest, **lists)
+
+
+def _form(entry: Descriptor) -> RunForm:
+    try:
+        return RunForm(entry.annotations[media.FORM])
+    except ValueError:
+        raise BundleError(f"{entry.annotations[media.FORM]!r} is no run form", entry.digest) from None
 
 
 def _read_checked(root: Path, entry: Descriptor, limit: int) -> bytes:

@@ -64,22 +64,33 @@ def manifest_of(
     return {**value, "annotations": dict(annotations)} if annotations else value
 
 
+def identity(entry: Descriptor) -> tuple[str, str]:
+    """What a bundle lists once: a segment by its id and a plan's golden answers by the plan, everything else by digest.
+
+    Two segments may well be the same bytes, such as those of a layer without weights in two bit widths.
+    """
+    key = {media.SEGMENT: media.SEGMENT_ID, media.PLAN_GOLDEN: media.PLAN}.get(entry.media_type, "")
+    return entry.media_type, entry.annotations.get(key, entry.digest)
+
+
 def extended(manifest: Mapping[str, Any], digest: str, added: Sequence[Descriptor], replace: bool) -> dict[str, Any]:
     """The manifest of a bundle with more layers.
 
     Args:
         manifest: as it is.
         digest: of it; becomes the base where it is the one that import wrote.
-        added: the layers; those that it lists already stand once.
-        replace: whether listed layers of the same media types (weights excepted) are dropped.
+        added: the layers; each takes the place of the one that it is a newer form of (`identity`).
+        replace: whether listed layers of the same media types are dropped, those of `media.COLLECTED` excepted; those
+            of `media.NEWEST` are in any case.
 
     Raises:
         BundleError: its layers are malformed.
     """
-    dropped = {entry.media_type for entry in added} - {media.WEIGHTS} if replace else set()
+    kinds = {entry.media_type for entry in added}
+    dropped = kinds - media.COLLECTED if replace else kinds & media.NEWEST
     layers = parse_descriptors(manifest.get("layers"), "manifest.layers")
-    entries = {(entry.media_type, entry.digest): entry for entry in layers if entry.media_type not in dropped}
-    entries |= {(entry.media_type, entry.digest): entry for entry in added}
+    entries = {identity(entry): entry for entry in layers if entry.media_type not in dropped}
+    entries |= {identity(entry): entry for entry in added}
     annotations = dict(manifest.get("annotations", {}))
     annotations.setdefault(media.BASE, digest)
     kept = {key: value for key, value in manifest.items() if key not in {"layers", "annotations"}}

@@ -13,14 +13,37 @@ STATISTICS = "application/vnd.tiersplit.statistics.v1+json"
 QUANTIZATION = "application/vnd.tiersplit.quantization.v1+json"
 """What quantising each layer costs, and the ranges for it; only where calibration data was given."""
 
-LAYERS = frozenset({GRAPH, MODEL, WEIGHTS, SEGMENT, GOLDEN, SURFACE, PROFILE, STATISTICS, QUANTIZATION})
+ACCURACIES = "application/vnd.tiersplit.accuracies.v1+json"
+"""The model's accuracy on the validation data, and that of each plan that was rated on them."""
+
+PLAN_GOLDEN = "application/vnd.tiersplit.plan-golden.v1.safetensors"
+"""What the very segments of a plan answer to the golden inputs, with those; its annotation `PLAN` says whose it is."""
+
+LAYERS = frozenset(
+    {
+        *(GRAPH, MODEL, WEIGHTS, SEGMENT, GOLDEN, SURFACE, PROFILE, STATISTICS, QUANTIZATION),
+        *(ACCURACIES, PLAN_GOLDEN),
+    }
+)
 """What a bundle's manifest may list as layers."""
+
+COLLECTED = frozenset({WEIGHTS, SEGMENT, PLAN_GOLDEN})
+"""What gathers in a bundle: one does not take another's place."""
+
+NEWEST = frozenset({SURFACE, ACCURACIES})
+"""Of these a bundle lists the newest alone."""
 
 IMAGE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 IMAGE_INDEX = "application/vnd.oci.image.index.v1+json"
 
 SEGMENT_ID = "tiersplit.segment"
 SEGMENT_ABOUT = "tiersplit.about"
+FORM = "tiersplit.form"
+"""Annotation of the whole model in a quantised form, as a segment that is measured and that nobody deploys."""
+
+PLAN = "tiersplit.plan"
+"""Annotation of a plan's golden answers: the plan's digest."""
+
 BASE = "tiersplit.base"
 """Manifest annotation of an extended bundle: the digest of the manifest that import wrote."""
 

@@ -277,7 +277,7 @@ class Registry:
             added: sent before the manifest that lists them.
             tag: under which the extended bundle is found.
             target: tag or digest of the bundle as it is; None: the reference's.
-            replace: whether layers of the same media types (weights excepted) are dropped.
+            replace: as `manifest.extended` has it.
             present: layers that the repository holds already.
 
         Raises:

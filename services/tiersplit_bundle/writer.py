@@ -12,7 +12,7 @@ from typing import Any, Self
 from tiersplit_bundle import media
 from tiersplit_bundle.bundle import Bundle
 from tiersplit_bundle.layout import Descriptor, blob_file, canonical_json, digest_of
-from tiersplit_bundle.manifest import extended, manifest_of
+from tiersplit_bundle.manifest import extended, identity, manifest_of
 from tiersplit_core.errors import BundleError
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -77,9 +77,9 @@ class BundleWriter:
 
     def add(self, blob: Blob) -> str:
         """Add a layer; equal bytes are stored once. Returns its digest."""
-        digest = _store(self._work, blob.data)
-        self._entries.setdefault((blob.media_type, digest), blob.descriptor)
-        return digest
+        entry = blob.descriptor
+        self._entries.setdefault(identity(entry), entry)
+        return _store(self._work, blob.data)
 
     def _finish(self) -> None:
         config = canonical_json(self._config)
@@ -102,7 +102,7 @@ def extend(
     Args:
         bundle: the bundle; it stays readable as it was.
         blobs: what is added; bytes that it holds already are not written again.
-        replace: whether layers of the same media types (weights excepted) that it lists are dropped from its index.
+        replace: as `manifest.extended` has it.
         annotations: added to the manifest's.
 
     Returns:
