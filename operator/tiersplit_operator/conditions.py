@@ -212,15 +212,16 @@ def planning_failed(message: str) -> Mark:
 # Accuracy
 
 
-def accuracy_unknown() -> Mark:
-    """There is nothing to verify with: only lossless plans serve."""
-    message = "only lossless plans serve; write spec.model.validation.uri to have others verified"
+def accuracy_unknown(hint: str) -> Mark:
+    """There is nothing to verify with: only lossless plans serve; `hint` says what to write."""
+    message = "; ".join(filter(None, ("only lossless plans serve", hint)))
     return Mark(ACCURACY_MET, UNKNOWN, "NoValidationData", message)
 
 
-def accuracy_pending() -> Mark:
-    """The plans are not verified yet."""
-    return Mark(ACCURACY_MET, UNKNOWN, "Waiting", "waits for plans")
+def accuracy_pending(unrated: int) -> Mark:
+    """The plans are not verified yet; `unrated` are being measured."""
+    message = f"{unrated} plans are measured on the validation data" if unrated else "waits for plans"
+    return Mark(ACCURACY_MET, UNKNOWN, "Waiting", message)
 
 
 def accuracy_met(message: str) -> Mark:

@@ -182,6 +182,8 @@ class ArtifactRecord:
         segments: digest of the ONNX file per segment id.
         profiles: digest of the newest profile blob per tier name.
         surface: digest of the surface blob; empty: there is none.
+        quantization: digest of the statistics for quantisation; empty: there was no calibration data.
+        accuracies: digest of the accuracies that were measured; empty: none was.
         outcome: what planning came to, beside the surface; see `plan_outcome`.
         annotations: the manifest's annotations.
     """
@@ -193,6 +195,8 @@ class ArtifactRecord:
     segments: Mapping[str, str] = field(default_factory=dict)
     profiles: Mapping[str, str] = field(default_factory=dict)
     surface: str = ""
+    quantization: str = ""
+    accuracies: str = ""
     outcome: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from tiersplit_core.errors import InputError, OperationError
 from tiersplit_operator.clients.kubernetes import KubernetesClient
 from tiersplit_operator.clients.registry import RegistryClient
+from tiersplit_operator.decide.planning import MAX_STEPS
 from tiersplit_operator.decide.progress import Progress
 from tiersplit_operator.decide.steps import decide
 from tiersplit_operator.facts import AdaptationView, ArtifactRecord, Child, Document, Facts, JobState, Key, PlanFailure
@@ -19,7 +20,8 @@ from tiersplit_operator.store import Store
 PATIENCE = timedelta(seconds=15)
 """How long a child may lack pods before its events are read."""
 REGISTRY_S = 20.0
-MAX_LOOKUPS = 64
+MAX_LOOKUPS = 4 * MAX_STEPS
+"""Each step of planning asks for its plan, for what was cut, and for what was measured."""
 
 
 class Failures(Protocol):

@@ -24,8 +24,12 @@ class PlanOutcome:
         round: which round it is.
         off: how far estimate and measurement were apart, where it settled.
         uncut: how many segments no file was cut for.
+        unrated: how many plans' accuracy is to be measured.
         unmeasured: per tier, ids of the segments that are to be measured there.
         base_bytes: memory of the idle runtime per tier, where it was measured.
+        quantised: how many of the plans run layers with fewer bits.
+        accuracy: share of right answers of the plan that is the fastest as the links are declared; None: not known.
+        whole: the same of the model as it is.
     """
 
     settled: bool
@@ -33,8 +37,12 @@ class PlanOutcome:
     round: int
     off: float = 0.0
     uncut: int = 0
+    unrated: int = 0
     unmeasured: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     base_bytes: Mapping[str, int] = field(default_factory=dict)
+    quantised: int = 0
+    accuracy: float | None = None
+    whole: float | None = None
 
     def to_text(self) -> str:
         """As it is annotated."""
@@ -57,10 +65,14 @@ class PlanOutcome:
             settled=_settled(found),
             plans=_count(found, "plans"),
             round=_count(found, "round"),
-            off=_share(found, "off"),
+            off=_distance(found, "off"),
             uncut=_count(found, "uncut", 0),
+            unrated=_count(found, "unrated", 0),
             unmeasured=_unmeasured(found),
             base_bytes=_sizes(found),
+            quantised=_count(found, "quantised", 0),
+            accuracy=_share(found, "accuracy"),
+            whole=_share(found, "whole"),
         )
 
 
@@ -86,11 +98,24 @@ def _whole(value: object, field: str) -> int:
     return value
 
 
-def _share(found: Mapping[str, Any], field: str) -> float:
+def _distance(found: Mapping[str, Any], field: str) -> float:
     value = found.get(field, 0.0)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+    if not _is_number(value) or not 0 <= value < math.inf:
         raise _wrong("must be a number, 0 or more", field)
     return float(value)
+
+
+def _share(found: Mapping[str, Any], field: str) -> float | None:
+    value = found.get(field)
+    if value is None:
+        return None
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise _wrong("must be a number from 0 to 1", field)
+    return float(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _unmeasured(found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -68,14 +68,14 @@ def settled(known, *answers, options=None, limit=40):
     raise AssertionError(f"still needs {progress.needs}")
 
 
-def waiting(uncut=0, unmeasured=None, round_number=1):
-    """What planning says when segments are to be cut or measured first."""
-    return PlanOutcome(False, 3, round_number, uncut=uncut, unmeasured=unmeasured or {}).to_text()
+def waiting(uncut=0, unmeasured=None, round_number=1, unrated=0):
+    """What planning says when segments are to be cut or measured first, or plans to be rated."""
+    return PlanOutcome(False, 3, round_number, uncut=uncut, unrated=unrated, unmeasured=unmeasured or {}).to_text()
 
 
-def final(plans=3):
+def final(plans=3, **fields):
     """What planning says when it settled."""
-    return PlanOutcome(True, plans, 2, 0.04, base_bytes={"edge": 2**26}).to_text()
+    return PlanOutcome(True, plans, 2, 0.04, base_bytes={"edge": 2**26}, **fields).to_text()
 
 
 def job(name, state, *, failed=0, ago_s=0.0, message=""):

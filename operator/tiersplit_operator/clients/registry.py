@@ -197,6 +197,7 @@ class RegistryClient:
             if bundle
             else {},
             surface=surface.digest if surface else "",
+            quantization=_newest(by_type, media.QUANTIZATION),
             outcome=surface.annotations.get(ANNOTATION, "") if surface else "",
             annotations={str(key): str(value) for key, value in annotations.items()},
         )
@@ -213,6 +214,11 @@ class RegistryClient:
                 self._tiers[entry.digest] = named
                 _shrink(self._tiers, MAX_TIERS)
         return named
+
+
+def _newest(entries: Mapping[str, Sequence[Descriptor]], media_type: str) -> str:
+    found = entries.get(media_type)
+    return found[-1].digest if found else ""
 
 
 def _shrink(cache: OrderedDict[str, Any], most: int) -> None:

@@ -19,9 +19,10 @@ def key_of(parts: Any) -> str:
 
 
 def model_key(resource: SplitDeployment) -> str:
-    """Names a model: its source, inputs, calibration, and what the import runs with."""
+    """Names a model: its source, inputs, calibration, validation data, and what the import runs with."""
     model, importing = resource.spec.model, resource.spec.import_
-    parts = [model.source, *model.inputs, model.calibration, *importing.env]
+    rated = [] if model.validation.uri is None else [model.validation]
+    parts = [model.source, *model.inputs, model.calibration, *rated, *importing.env]
     return key_of([*(part.model_dump(mode="json", exclude_none=True) for part in parts), importing.image])
 
 

@@ -1,4 +1,4 @@
-"""Planning in rounds: plan, cut, measure, plan again, until estimate and measurement agree.
+"""Planning in rounds: plan, cut, rate, measure, plan again, until estimate and measurement agree.
 
 The registry remembers every step under its content's key, so the steps are walked again at each look and end where
 something is missing.
@@ -19,8 +19,8 @@ from tiersplit_operator.resources.addresses import tier_addresses
 from tiersplit_operator.resources.context import Context
 from tiersplit_operator.resources.jobs import materialise_job
 
-MAX_STEPS = 8
-"""Every round is planned, cut and measured once; this many steps are more than the planner's rounds allow."""
+MAX_STEPS = 24
+"""Every round is planned and measured once, and cut and rated some times; the planner's rounds allow no more steps."""
 
 
 def plan(progress: Progress) -> Progress:
@@ -59,6 +59,7 @@ def _step(
         outcome = PlanOutcome.read(found.outcome)
     except BundleError as error:
         return progress.mark(conditions.planning_failed(str(error))), None, None
+    progress = replace(progress, outcome=outcome)
     if outcome.settled:
         return *_settled(progress, context, found, outcome), None
     return _prepared(progress, context, key, found, outcome)
@@ -88,23 +89,22 @@ def _settled(
         artifact=found,
         addresses=tier_addresses(context),
     )
-    progress = replace(progress, base_bytes=outcome.base_bytes)
     return progress.mark(conditions.planned(outcome.plans, outcome.round, outcome.off)), target
 
 
 def _prepared(
     progress: Progress, context: Context, key: str, found: ArtifactRecord, outcome: PlanOutcome
 ) -> tuple[Progress, None, ArtifactRecord | None]:
-    """Cut and measure what the round waits for; returns the cut bundle once all of it is there."""
+    """Cut, rate and measure what the round waits for; returns the cut bundle once all of it is there."""
     cut = found
-    if outcome.uncut:
+    if outcome.uncut or outcome.unrated:
         reference = progress.tagged(f"ready-{key}")
         if reference not in progress.facts.artifacts:
             return progress.need(reference), None, None
         ready = progress.facts.artifacts[reference]
         if ready is None:
-            tag = f"ready-{key}"
-            return run_job(progress, PLANNED, materialise_job(context, key, found.reference, tag)), None, None
+            job = materialise_job(context, key, found.reference, f"ready-{key}", rates=outcome.unrated > 0)
+            return run_job(progress, PLANNED, job), None, None
         cut = ready
     missing = {segment for ids in outcome.unmeasured.values() for segment in ids} - cut.segments.keys()
     if missing:

@@ -8,6 +8,7 @@ from tiersplit_api.v1alpha1.types import SplitDeployment
 from tiersplit_control.intent import Intent
 from tiersplit_operator.conditions import Mark
 from tiersplit_operator.facts import ArtifactRecord, Facts, Target
+from tiersplit_operator.plan_outcome import PlanOutcome
 from tiersplit_operator.resources.context import Context
 from tiersplit_operator.settings import OperatorSettings
 
@@ -56,7 +57,7 @@ class Progress:
         measuring: tags of profiles that Jobs are measuring.
         measured: per tier, what was measured there (see `PlanOrder.profiles`).
         target: what may be served for the present spec; None: not ready yet.
-        base_bytes: memory of the idle runtime per tier, where it was measured.
+        outcome: what planning came to so far; None: nothing yet.
         children: what should exist, in the order in which it is applied.
         kept: (kind, name) of children that stay as they stand.
         lost: names of Jobs whose result is gone: they are removed, so that they run again.
@@ -78,7 +79,7 @@ class Progress:
     measuring: frozenset[str] = frozenset()
     measured: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     target: Target | None = None
-    base_bytes: Mapping[str, int] = field(default_factory=dict)
+    outcome: PlanOutcome | None = None
     children: tuple[Tree, ...] = ()
     kept: frozenset[tuple[str, str]] = frozenset()
     lost: frozenset[str] = frozenset()

@@ -5,15 +5,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tiersplit_api.v1alpha1.adaptation import AdaptationMode
-from tiersplit_api.v1alpha1.types import PINNED_PLAN, Spec
-from tiersplit_core.units import parse_percent
+from tiersplit_api.v1alpha1.types import PINNED_PLAN
 from tiersplit_operator import conditions
 from tiersplit_operator.conditions import Conditions, Mark
 from tiersplit_operator.decide.jobs import keep_finished
 from tiersplit_operator.decide.problems import Problem, child_problem
 from tiersplit_operator.decide.progress import Progress, Tree
-from tiersplit_operator.facts import Child, Facts, Pod, Target
-from tiersplit_operator.plan_outcome import ACCURACY_ANNOTATION
+from tiersplit_operator.facts import Child, Facts, Pod
 from tiersplit_operator.resources.context import TIER_LABEL, Context
 from tiersplit_operator.resources.disruption import disruption_budget
 from tiersplit_operator.resources.names import front_service_name
@@ -22,43 +20,6 @@ from tiersplit_operator.resources.workloads import workload
 
 KEEP_JOBS_S = 600.0
 LOOK_AGAIN_S = 15.0
-
-
-def accuracy(progress: Progress) -> Progress:
-    """Whether the plans keep the accuracy that is asked for; what misses it never serves."""
-    if progress.context is None:
-        return progress
-    spec = progress.context.resource.spec
-    if spec.model.validation.uri is None:
-        return progress.mark(conditions.accuracy_unknown())
-    if progress.target is None:
-        known = conditions.ACCURACY_MET in {item.get("type") for item in progress.facts.status.get("conditions") or ()}
-        return progress if known else progress.mark(conditions.accuracy_pending())
-    mark = _verified(spec, progress.target)
-    return replace(progress, target=None if mark.stalled else progress.target).mark(mark)
-
-
-def _verified(spec: Spec, target: Target) -> Mark:
-    """Plans of this version compute with the model's own weights and send activations whole: they lose nothing."""
-    least = spec.accuracy.min
-    measured = _share(target.artifact.annotations.get(ACCURACY_ANNOTATION, ""))
-    if least is None:
-        return conditions.accuracy_met("every plan computes what the model computes")
-    if measured is None:
-        return conditions.accuracy_unknown()
-    if measured < parse_percent(least):
-        message = f"the model reaches {measured:.2%}, spec.accuracy.min asks for {least}; lower it, or train on"
-        return conditions.accuracy_missed(message)
-    return conditions.accuracy_met(f"every plan reaches the model's {measured:.2%}")
-
-
-def _share(text: str) -> float | None:
-    """A number from 0 to 1; None where a bundle's annotation says something else."""
-    try:
-        found = float(text)
-    except ValueError:
-        return None
-    return found if 0 <= found <= 1 else None
 
 
 def deploy(progress: Progress) -> Progress:
@@ -78,11 +39,12 @@ def deploy(progress: Progress) -> Progress:
 
 
 def _children(context: Context, progress: Progress) -> Iterator[Tree]:
+    base_bytes = progress.outcome.base_bytes if progress.outcome else {}
     yield front_service(context)
     for tier in context.resource.spec.tiers:
         yield tier_service(context, tier)
         yield disruption_budget(context, tier)
-        yield workload(context, tier, progress.base_bytes.get(tier.name, 0))
+        yield workload(context, tier, base_bytes.get(tier.name, 0))
 
 
 def _is_gone(facts: Facts, child: Tree, known: set[str | None]) -> bool:

@@ -1,11 +1,12 @@
 """All steps in their order."""
 
 from tiersplit_operator import conditions
+from tiersplit_operator.decide.accuracy import accuracy
 from tiersplit_operator.decide.model import find_model, validate
 from tiersplit_operator.decide.planning import plan
 from tiersplit_operator.decide.profiles import profile_layers
 from tiersplit_operator.decide.progress import Progress
-from tiersplit_operator.decide.serving import accuracy, adaptation, deploy, readiness, sweep
+from tiersplit_operator.decide.serving import adaptation, deploy, readiness, sweep
 from tiersplit_operator.facts import Facts
 from tiersplit_operator.settings import OperatorSettings
 

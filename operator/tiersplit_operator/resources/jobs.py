@@ -1,8 +1,8 @@
-"""Jobs: import the model, measure it on a tier, cut its segments."""
+"""Jobs: import the model, measure it on a tier, cut its segments and rate its plans."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from tiersplit_api.v1alpha1.model import Import
+from tiersplit_api.v1alpha1.model import Import, Model
 from tiersplit_api.v1alpha1.tiers import Tier
 from tiersplit_core.units import parse_quantity
 from tiersplit_operator.resources.context import KEY_ANNOTATION, Context, ProfileRequest
@@ -32,9 +32,10 @@ TRIES = 5
 EXIT_BAD_INPUT = 2
 CLAIMS_DIR = "/var/lib/tiersplit/pvc"
 _CLAIM = "pvc://"
+_MODEL = ("--model", f"{MODEL_DIR}/model.json")
 _SERVING_BYTES = 288 * 2**20
 """Two stages that compute nothing, and their client."""
-_DEADLINES_S: Mapping[str, int] = {"import": 7200, "profile": 7200, "materialise": 3600}
+_DEADLINES_S: Mapping[str, int] = {"import": 7200, "profile": 7200, "materialise": 7200}
 _WORK_LIMIT = "32Gi"
 _RESOURCES: Mapping[str, Mapping[str, str]] = {
     "requests": {"cpu": "250m", "memory": "512Mi"},
@@ -44,20 +45,29 @@ _RESOURCES: Mapping[str, Mapping[str, str]] = {
 
 def import_job(context: Context, key: str, repository: str, tag: str) -> Tree:
     """The Job that imports the model and pushes it to `repository` (`HOST/PATH`) under `tag`."""
-    arguments = ["import", "--model", f"{MODEL_DIR}/model.json", "--push", f"oci://{repository}", "--tag", tag]
-    container = _importer(context, arguments)
-    pod = _pod(context, container, [*_claims(context), *_extra_volumes(context)])
-    container["env"] += [
-        item.model_dump(by_alias=True, exclude_none=True) for item in context.resource.spec.import_.env
-    ]
+    arguments = ["import", *_MODEL, "--push", f"oci://{repository}", "--tag", tag]
+    pod = _fetching(context, _importer(context, arguments), _addresses(context.resource.spec.model))
     placed = _placed(pod, context.resource.spec.import_)
     return _job(context, import_job_name(context.name, key), key, "import", placed)
 
 
-def materialise_job(context: Context, key: str, bundle: str, tag: str) -> Tree:
-    """The Job that cuts the segments of the surface of `bundle` (`oci://HOST/REPO@sha256:…`) and pushes under `tag`."""
-    container = _importer(context, ["materialise", "--bundle", bundle, "--push-tag", tag])
-    placed = _placed(_pod(context, container, []), context.resource.spec.import_)
+def materialise_job(context: Context, key: str, bundle: str, tag: str, *, rates: bool = False) -> Tree:
+    """The Job that cuts the segments of the surface of `bundle` (`oci://HOST/REPO@sha256:…`) and pushes under `tag`.
+
+    Args:
+        context: for whom.
+        key: names the result.
+        bundle: has the surface.
+        tag: under which the bundle with segments is found.
+        rates: it measures the accuracy of the surface's plans too; nothing else needs the model's data and secrets.
+    """
+    arguments = ["materialise", "--bundle", bundle, "--push-tag", tag, *(_MODEL if rates else ())]
+    container = _importer(context, arguments)
+    if rates:
+        pod = _fetching(context, container, [context.resource.spec.model.validation.uri])
+    else:
+        pod = _pod(context, container, [])
+    placed = _placed(pod, context.resource.spec.import_)
     return _job(context, materialise_job_name(context.name, key), key, "materialise", placed)
 
 
@@ -145,6 +155,14 @@ def _placed(pod: Tree, importing: Import) -> Tree:
     return {**pod, **nodes, **({"imagePullSecrets": secrets} if secrets else {})}
 
 
+def _fetching(context: Context, container: Tree, addresses: Iterable[str | None]) -> Tree:
+    """A pod that can fetch what `addresses` name: with their claims, and the import's own volumes and environment."""
+    importing = context.resource.spec.import_
+    pod = _pod(context, container, [*_claims(addresses), *_extra_volumes(context)])
+    container["env"] += [item.model_dump(by_alias=True, exclude_none=True) for item in importing.env]
+    return pod
+
+
 def _extra_volumes(context: Context) -> list[tuple[Tree, Tree]]:
     """The import's own volumes; each has its `mountPath` (and `readOnly`, `subPath`) beside the core fields."""
     found = []
@@ -156,18 +174,16 @@ def _extra_volumes(context: Context) -> list[tuple[Tree, Tree]]:
     return found
 
 
-def _claims(context: Context) -> list[tuple[Tree, Tree]]:
-    """The claims that the model's `pvc://CLAIM/PATH` addresses name, read-only."""
-    model = context.resource.spec.model
+def _addresses(model: Model) -> list[str | None]:
+    """All that an import fetches."""
     source = model.source
-    addresses = [
-        source.exported_program_uri,
-        source.onnx_uri,
-        source.bundle,
-        model.calibration.uri,
-        model.validation.uri,
-    ]
-    addresses.append(source.torch.weights_uri if source.torch is not None else None)
+    weights = source.torch.weights_uri if source.torch is not None else None
+    own = [source.exported_program_uri, source.onnx_uri, source.bundle, weights]
+    return [*own, model.calibration.uri, model.validation.uri]
+
+
+def _claims(addresses: Iterable[str | None]) -> list[tuple[Tree, Tree]]:
+    """The claims that `pvc://CLAIM/PATH` addresses name, read-only."""
     names = sorted({uri.removeprefix(_CLAIM).split("/")[0] for uri in addresses if uri and uri.startswith(_CLAIM)})
     return [_claim(i, name) for i, name in enumerate(names)]
 

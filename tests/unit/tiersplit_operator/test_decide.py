@@ -76,10 +76,13 @@ def test_the_models_key_depends_on_the_model_and_on_nothing_else():
             "plain": manifest(),
             "objective": manifest(objective={"minimize": "Throughput"}),
             "model": manifest(model={"source": {"onnxUri": "pvc://models/other.onnx"}}),
+            "validation": manifest(
+                model={"source": {"onnxUri": "pvc://models/digits.onnx"}, "validation": {"uri": "pvc://data/v.npz"}}
+            ),
         }.items()
     }
     assert names["plain"] == names["objective"]
-    assert names["plain"] != names["model"]
+    assert len({names["plain"][0], names["model"][0], names["validation"][0]}) == 3
 
 
 def import_name():
@@ -242,6 +245,17 @@ def test_segments_are_cut_by_a_job_then_measured_then_the_plan_is_made_again():
     (order,) = again.orders
     assert order.artifact == cut
     assert {tier: len(found) for tier, found in order.profiles.items()} == {"edge": 2, "mdc": 1, "cloud": 2}
+
+
+def test_plans_are_rated_by_a_job_that_reads_the_models_data_then_the_plan_is_made_again():
+    plan = artifact("plan-1", outcome=waiting(unrated=2))
+    rating = settled(facts(), plan)
+    assert [name.rsplit("-", 1)[0] for name in wanted(rating, "Job")] == ["digits-cut"]
+    assert "--model" in rating.children[-1]["spec"]["template"]["spec"]["containers"][0]["args"]
+    rated = replace(plan, digest=digest("rated"), accuracies=digest("accuracies"))
+    (order,) = settled(facts(), plan, rated).orders
+    assert order.artifact == rated
+    assert order.profiles == {tier: (digest(f"profile {tier}"),) for tier in TIERS}
 
 
 def test_a_cut_that_lacks_a_segment_is_no_endless_loop():

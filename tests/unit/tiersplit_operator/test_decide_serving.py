@@ -20,6 +20,7 @@ from tests.support.operator_facts import (
     route,
     serving,
     settled,
+    waiting,
     workload,
 )
 from tiersplit_operator.decide.steps import decide
@@ -45,7 +46,7 @@ def test_a_settled_plan_is_deployed_on_every_tier_with_its_measured_base():
     assert progress.target.artifact == planned()
     assert wanted(progress, "Deployment") == [f"digits-{tier}" for tier in TIERS]
     assert wanted(progress, "Service") == ["digits", *(f"digits-{tier}" for tier in TIERS)]
-    assert progress.base_bytes == {"edge": 2**26}
+    assert progress.outcome.base_bytes == {"edge": 2**26}
     assert said(progress, "Planned") == ("True", "Planned")
     assert said(progress, "Ready") == ("False", "StagesStarting")
     assert said(progress, "Reconciling")[0] == "True"
@@ -137,6 +138,7 @@ def test_a_registry_that_does_not_answer_changes_nothing():
 # Accuracy and adaptation
 
 VALIDATED = {"source": {"bundle": GIVEN}, "validation": {"uri": "https://data.test/v.npz"}}
+NARROW = {"quantised": 2, "accuracy": 0.978, "whole": 0.981}
 ACCURACY = {
     "no data": ({}, None, ("Unknown", "NoValidationData"), True),
     "a drop": ({"model": VALIDATED, "accuracy": {"maxDrop": "1%"}}, "0.9", ("True", "Verified"), True),
@@ -155,6 +157,52 @@ def test_an_accuracy_that_cannot_be_met_is_said_and_never_served(case):
     progress = settled(facts(given(**spec)), found)
     assert said(progress, "AccuracyMet") == expected
     assert (progress.target is not None) is serves
+
+
+def accuracy_words(found, model=VALIDATED, **spec):
+    return settled(facts(given(model=model, **spec)), found).marks["AccuracyMet"].message
+
+
+def test_an_accuracy_that_is_met_is_told_with_that_of_the_model_and_what_was_asked_for():
+    found = replace(planned(), outcome=final(**NARROW), quantization=digest("q"), accuracies=digest("a"))
+    assert accuracy_words(found) == (
+        "the fastest accurate plan has 97.80%, the model 98.10%; maxDrop 1%; 2 of 3 plans run with fewer bits"
+    )
+    assert "; min 90%; " in accuracy_words(found, accuracy={"min": "90%"})
+    alone = replace(found, outcome=final(whole=0.981))
+    assert accuracy_words(alone) == "every plan reaches the model's 98.10%"
+
+
+def test_a_minimum_above_the_model_is_said_before_anything_is_planned():
+    known = facts(
+        given(model=VALIDATED, accuracy={"min": "95%"}),
+        artifacts={GIVEN: replace(artifact(), annotations={"tiersplit.accuracy": "0.9"})},
+    )
+    progress = settled(known)
+    assert said(progress, "AccuracyMet") == ("False", "BelowMinimum")
+    assert progress.marks["AccuracyMet"].message == (
+        "the model reaches 90.00%, spec.accuracy.min asks for 95%; lower it, or train on"
+    )
+
+
+def test_what_is_missing_for_fewer_bits_is_a_hint_and_no_error():
+    plain = {"source": {"bundle": GIVEN}}
+    assert "write spec.model.validation.uri" in accuracy_words(planned(), model=plain)
+    hinted = accuracy_words(replace(planned(), annotations={"tiersplit.accuracy": "0.9"}))
+    assert hinted.startswith("every plan reaches the model's 90.00%; tier edge may use 8 bits")
+    assert "import the bundle with --calibration" in hinted
+    rated = replace(planned(), outcome=final(whole=0.981), quantization=digest("q"), accuracies=digest("a"))
+    assert "may use" not in accuracy_words(rated)
+
+
+def test_while_plans_are_rated_their_number_is_told_and_what_was_verified_before_stays_said():
+    found = replace(planned(), outcome=waiting(unrated=5))
+    progress = settled(facts(given(model=VALIDATED)), found)
+    assert said(progress, "AccuracyMet") == ("Unknown", "Waiting")
+    assert progress.marks["AccuracyMet"].message == "5 plans are measured on the validation data"
+    before = {**APPLIED, "type": "AccuracyMet", "status": "True", "reason": "Verified"}
+    body = {**given(model=VALIDATED), "status": {"conditions": [before]}}
+    assert "AccuracyMet" not in settled(facts(body), found).marks
 
 
 MODES = {

@@ -73,6 +73,27 @@ def test_the_users_image_environment_and_volumes_belong_to_the_import_alone():
     assert "TOKEN" not in {item["name"] for item in container_of(other)["env"]}
 
 
+def test_rating_plans_needs_the_validation_data_and_cutting_alone_does_not():
+    model = {"source": {"onnxUri": "pvc://models/m.onnx"}, "validation": {"uri": "pvc://data/v.npz"}}
+    secret = {"name": "data", "mountPath": "/data", "secret": {"secretName": "hub"}}
+    importing = {"env": [{"name": "AWS_REGION", "value": "eu"}], "volumes": [secret]}
+    about = context(model=model, **{"import": importing})
+    rating, cutting = (materialise_job(about, KEY, BUNDLE, "t", rates=rates) for rates in (True, False))
+    arguments = container_of(rating)["args"]
+    assert arguments[arguments.index("--model") + 1] == "/etc/tiersplit/model/model.json"
+    claims = [
+        v["persistentVolumeClaim"]["claimName"]
+        for v in spec_of(rating)["volumes"]
+        if len(v) > 1 and "persistentVolumeClaim" in v
+    ]
+    assert claims == ["data"]
+    assert {"name": "data", "mountPath": "/data"} in container_of(rating)["volumeMounts"]
+    assert {"name": "AWS_REGION", "value": "eu"} in container_of(rating)["env"]
+    assert "--model" not in container_of(cutting)["args"]
+    assert not {"AWS_REGION"} & {item["name"] for item in container_of(cutting)["env"]}
+    assert {volume["name"] for volume in spec_of(cutting)["volumes"]} == {"model", "tmp"}
+
+
 def test_a_profile_runs_as_the_tiers_stages_do():
     tier = {
         "name": "mdc",

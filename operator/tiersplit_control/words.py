@@ -1,0 +1,67 @@
+"""What people are told about bit widths and accuracy, on one machine and on a cluster."""
+
+from collections.abc import Iterable, Iterator
+
+from tiersplit_api.v1alpha1.model import Model
+from tiersplit_api.v1alpha1.tiers import Tier
+from tiersplit_api.v1alpha1.types import Spec
+from tiersplit_core.planning.plan import Plan
+from tiersplit_core.quantization.statistics import FLOAT_BITS
+
+CALIBRATION, VALIDATION = "spec.model.calibration.uri", "spec.model.validation.uri"
+
+
+def bits_text(plan: Plan) -> str:
+    """The widths of a plan's quantised layers, as in `W8A8` or `W4-8A8`; empty where there are none."""
+    if not plan.widths:
+        return ""
+    weights, activations = zip(*plan.widths.values(), strict=True)
+    return _span("W", weights) + _span("A", activations)
+
+
+def _span(letter: str, widths: Iterable[int]) -> str:
+    narrow = sorted({bits for bits in widths if bits < FLOAT_BITS})
+    return f"{letter}{'-'.join(map(str, dict.fromkeys((narrow[0], narrow[-1]))))}" if narrow else ""
+
+
+def form_text(plan: Plan) -> str:
+    """How a plan's quantised layers run, `int8` or `packed`; empty where there are none."""
+    return plan.form.value if plan.widths else ""
+
+
+def accuracy_text(share: float) -> str:
+    """A share of right answers as `97.83%`."""
+    return f"{share:.2%}"
+
+
+def fewer_bits_hint(spec: Spec, *, calibrated: bool, rated: bool) -> str:
+    """What is missing before plans of fewer bits can be made and verified, and what to write.
+
+    Args:
+        spec: what is wanted.
+        calibrated: the bundle has statistics for quantisation.
+        rated: the bundle has the model's own accuracy.
+
+    Returns:
+        A sentence; empty where nothing is missing, or the first tier allows no fewer bits.
+    """
+    first = spec.tiers[0]
+    allowed, missing = _allowed(first), list(_missing(spec.model, calibrated, rated))
+    if not allowed or not missing:
+        return ""
+    bits = " or ".join(map(str, allowed))
+    return f"tier {first.name} may use {bits} bits: to have such plans made and verified, {' and '.join(missing)}"
+
+
+def _allowed(tier: Tier) -> list[int]:
+    return sorted({bits for bits in tier.weight_bits if bits < FLOAT_BITS})
+
+
+def _missing(model: Model, calibrated: bool, rated: bool) -> Iterator[str]:
+    given = model.source.bundle is not None
+    if not calibrated:
+        yield "import the bundle with --calibration" if given else f"write {CALIBRATION}"
+    if model.validation.uri is None:
+        yield f"write {VALIDATION}"
+    if given and not rated:
+        yield "import the bundle with --validation"

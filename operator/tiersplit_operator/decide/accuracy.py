@@ -1,0 +1,85 @@
+"""Whether the plans keep the accuracy that is asked for; what misses it never serves."""
+
+from dataclasses import replace
+
+from tiersplit_api.v1alpha1.types import Spec
+from tiersplit_control.words import accuracy_text, fewer_bits_hint
+from tiersplit_core.units import parse_percent
+from tiersplit_operator import conditions
+from tiersplit_operator.conditions import Conditions, Mark
+from tiersplit_operator.decide.progress import Progress
+from tiersplit_operator.facts import ArtifactRecord
+from tiersplit_operator.plan_outcome import ACCURACY_ANNOTATION, PlanOutcome
+
+
+def accuracy(progress: Progress) -> Progress:
+    """Compare what was measured with what is asked for."""
+    if progress.context is None:
+        return progress
+    spec, bundle = progress.context.resource.spec, progress.target.artifact if progress.target else progress.model
+    hint = "" if bundle is None else _hint(spec, bundle)
+    if spec.model.validation.uri is None:
+        return progress.mark(conditions.accuracy_unknown(hint))
+    missed = None if bundle is None else _missed(spec, _whole(progress, bundle))
+    if missed is not None:
+        return replace(progress, target=None).mark(missed)
+    if progress.target is None or progress.outcome is None:
+        return _pending(progress)
+    return progress.mark(_met(spec, progress.outcome, _whole(progress, progress.target.artifact), hint))
+
+
+def _hint(spec: Spec, bundle: ArtifactRecord) -> str:
+    rated = bool(bundle.accuracies) or _measured(bundle) is not None
+    return fewer_bits_hint(spec, calibrated=bool(bundle.quantization), rated=rated)
+
+
+def _whole(progress: Progress, bundle: ArtifactRecord) -> float | None:
+    """The accuracy of the model as it is."""
+    known = progress.outcome.whole if progress.outcome else None
+    return _measured(bundle) if known is None else known
+
+
+def _measured(bundle: ArtifactRecord) -> float | None:
+    """A number from 0 to 1; None where a bundle's annotation says something else."""
+    try:
+        found = float(bundle.annotations.get(ACCURACY_ANNOTATION, ""))
+    except ValueError:
+        return None
+    return found if 0 <= found <= 1 else None
+
+
+def _missed(spec: Spec, whole: float | None) -> Mark | None:
+    """No plan is better than the model: where that is below the minimum, nothing can be served."""
+    least = spec.accuracy.min
+    if least is None or whole is None or whole >= parse_percent(least):
+        return None
+    message = f"the model reaches {accuracy_text(whole)}, spec.accuracy.min asks for {least}; lower it, or train on"
+    return conditions.accuracy_missed(message)
+
+
+def _pending(progress: Progress) -> Progress:
+    """What was found out about earlier plans stays said until those that are asked for are rated."""
+    facts = progress.facts
+    before = Conditions.read(facts.status, facts.generation, facts.now).get(conditions.ACCURACY_MET)
+    if before is not None and before.reason != "Waiting":
+        return progress
+    return progress.mark(conditions.accuracy_pending(progress.outcome.unrated if progress.outcome else 0))
+
+
+def _met(spec: Spec, outcome: PlanOutcome, whole: float | None, hint: str) -> Mark:
+    if whole is None and spec.accuracy.min is not None:
+        return conditions.accuracy_unknown(hint)
+    if whole is None:
+        return conditions.accuracy_met(_joined("every plan computes what the model computes", hint))
+    if not outcome.quantised or outcome.accuracy is None:
+        return conditions.accuracy_met(_joined(f"every plan reaches the model's {accuracy_text(whole)}", hint))
+    wanted = f"min {spec.accuracy.min}" if spec.accuracy.min else f"maxDrop {spec.accuracy.max_drop}"
+    message = (
+        f"the fastest accurate plan has {accuracy_text(outcome.accuracy)}, the model {accuracy_text(whole)}; {wanted}; "
+        f"{outcome.quantised} of {outcome.plans} plans run with fewer bits"
+    )
+    return conditions.accuracy_met(message)
+
+
+def _joined(said: str, hint: str) -> str:
+    return f"{said}; {hint}" if hint else said
