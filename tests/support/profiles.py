@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from tiersplit_core.graph.ir import INPUT, Layer, LayerGraph, TensorSpec
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
+from tiersplit_core.quantization.forms import RunForm
 
 SECONDS = st.one_of(st.just(0.0), st.floats(1e-7, 10.0))
 
@@ -22,12 +23,19 @@ def graphs(draw, max_layers=8):
 
 
 @st.composite
-def profiles(draw, graph, sizes=(1, 4)):
-    """Measured profiles of `graph` without segments."""
+def profiles(draw, graph, sizes=(1, 4), forms=None):
+    """Measured profiles of `graph` without segments, in some quantised forms or in those of `forms`."""
+    if forms is None:
+        forms = draw(st.sets(st.sampled_from([RunForm.INT8, RunForm.PACKED])))
+
+    def timings():
+        return {name: Timing(draw(SECONDS), draw(SECONDS), draw(st.integers(1, 9))) for name in graph.index}
+
     batches = {}
     for size in sizes:
-        layers = {name: Timing(draw(SECONDS), draw(SECONDS), draw(st.integers(1, 9))) for name in graph.index}
-        batches[size] = BatchProfile(layers, Timing(sum(t.median_s for t in layers.values())), {}, 1000 * size)
+        layers = timings()
+        whole = Timing(sum(t.median_s for t in layers.values()))
+        batches[size] = BatchProfile(layers, whole, {}, 1000 * size, {form: timings() for form in forms})
     return TierProfile("edge", ProfileKind.MEASURED, "sha256:g", 1, {"cpu": "some"}, batches, 2.0, 70_000_000)
 
 

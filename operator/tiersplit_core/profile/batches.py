@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.profile.layers import BatchProfile, TierProfile, Timing
+from tiersplit_core.quantization.forms import RunForm
 
 
 def interpolate(points: Mapping[int, float], batch: int) -> float:
@@ -55,6 +56,7 @@ def at_batch(profile: TierProfile, batch: int) -> BatchProfile:
         whole=timing_at({size: seen.whole for size, seen in profile.batches.items()}, batch),
         segments=_each(profile, batch, lambda seen: seen.segments),
         memory_bytes=round(interpolate(memory, batch)),
+        forms=_each_form(profile, batch),
     )
 
 
@@ -63,9 +65,28 @@ def layer_seconds(profile: TierProfile, batch: int) -> dict[str, float]:
     return {name: timing.median_s for name, timing in at_batch(profile, batch).layers.items()}
 
 
+def form_seconds(profile: TierProfile, form: RunForm, batch: int) -> dict[str, float]:
+    """Median seconds per layer at `batch` with the whole model in `form`; empty where that was not measured.
+
+    Args:
+        profile: of the tier.
+        form: how layers run; as they are, it is what `layer_seconds` says.
+        batch: samples, at least 1.
+    """
+    seen = at_batch(profile, batch)
+    timings = seen.layers if form is RunForm.FLOAT else seen.forms.get(form, {})
+    return {name: timing.median_s for name, timing in timings.items()}
+
+
 def segment_seconds(profile: TierProfile, batch: int) -> dict[str, float]:
     """Median seconds per measured segment at `batch`, by segment digest."""
     return {name: timing.median_s for name, timing in at_batch(profile, batch).segments.items()}
+
+
+def _each_form(profile: TierProfile, batch: int) -> dict[RunForm, dict[str, Timing]]:
+    forms = dict.fromkeys(form for seen in profile.batches.values() for form in seen.forms)
+    empty: Mapping[str, Timing] = {}
+    return {form: _each(profile, batch, lambda seen, form=form: seen.forms.get(form, empty)) for form in forms}
 
 
 def _each(profile: TierProfile, batch: int, part: Callable[[BatchProfile], Mapping[str, Timing]]) -> dict[str, Timing]:

@@ -9,6 +9,7 @@ from tiersplit_core.errors import ProfileError
 from tiersplit_core.graph.ir import LayerGraph
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
 from tiersplit_core.profile.serving import Overhead, ServingProfile
+from tiersplit_core.quantization.forms import RunForm
 
 FORMAT = "tiersplit.profile.v1"
 _MAX_NAMES = 100_000
@@ -82,13 +83,19 @@ _EMPTY = TierProfile("", ProfileKind.MEASURED, "", 1, {}, {})
 
 
 def _batch_to_json(size: int, seen: BatchProfile) -> dict[str, Any]:
+    forms = {form.value: _timings_to_json(timings) for form, timings in seen.forms.items()}
     return {
         "batch": size,
         "memory_bytes": seen.memory_bytes,
         "whole": _timing_to_json(seen.whole),
-        "layers": {name: _timing_to_json(timing) for name, timing in seen.layers.items()},
-        "segments": {name: _timing_to_json(timing) for name, timing in seen.segments.items()},
+        "layers": _timings_to_json(seen.layers),
+        "segments": _timings_to_json(seen.segments),
+        **({"forms": forms} if forms else {}),
     }
+
+
+def _timings_to_json(timings: Mapping[str, Timing]) -> dict[str, Any]:
+    return {name: _timing_to_json(timing) for name, timing in timings.items()}
 
 
 def _timing_to_json(timing: Timing) -> dict[str, Any]:
@@ -122,7 +129,7 @@ def _batches(value: object, graph: LayerGraph | None) -> dict[int, BatchProfile]
 
 
 def _batch(entry: Mapping[str, object], path: str, graph: LayerGraph | None) -> BatchProfile:
-    _known(entry, {"batch", "memory_bytes", "whole", "layers", "segments"}, path)
+    _known(entry, {"batch", "memory_bytes", "whole", "layers", "segments", "forms"}, path)
     layers = _timings(_member(entry, "layers", path), f"{path}.layers")
     if graph is not None:
         _same_layers(layers, graph, f"{path}.layers")
@@ -131,7 +138,19 @@ def _batch(entry: Mapping[str, object], path: str, graph: LayerGraph | None) -> 
         whole=_timing(_member(entry, "whole", path), f"{path}.whole"),
         segments=_timings(entry.get("segments", {}), f"{path}.segments"),
         memory_bytes=_integer(entry.get("memory_bytes", 0), f"{path}.memory_bytes", least=0),
+        forms=_forms(entry.get("forms", {}), layers, f"{path}.forms"),
     )
+
+
+def _forms(value: object, layers: Mapping[str, Timing], path: str) -> dict[RunForm, dict[str, Timing]]:
+    """Per quantised form the seconds of the same layers."""
+    entry = _object(value, path)
+    _known(entry, {RunForm.INT8.value, RunForm.PACKED.value}, path)
+    found = {RunForm(form): _timings(item, f"{path}.{form}") for form, item in entry.items()}
+    for form, timings in found.items():
+        for name in layers.keys() ^ timings.keys():
+            raise ProfileError("each form has the seconds of exactly the batch's layers", f"{path}.{form}.{name}")
+    return found
 
 
 def _same_layers(layers: Mapping[str, Timing], graph: LayerGraph, path: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tiersplit_core.profile.serving import ServingProfile
+from tiersplit_core.quantization.forms import RunForm
 
 
 class ProfileKind(StrEnum):
@@ -38,12 +39,14 @@ class BatchProfile:
         whole: the whole model in one session.
         segments: seconds per segment digest (of its file in the bundle), as the segments run on a stage.
         memory_bytes: high-water mark of resident memory over the idle runtime, weights included.
+        forms: seconds per layer name with the whole model in a quantised form; only the forms that were measured.
     """
 
     layers: Mapping[str, Timing]
     whole: Timing
     segments: Mapping[str, Timing] = field(default_factory=dict)
     memory_bytes: int = 0
+    forms: Mapping[RunForm, Mapping[str, Timing]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

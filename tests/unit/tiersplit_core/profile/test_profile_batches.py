@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import isclose
 
 import numpy as np
@@ -7,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import graphs, profiles
 from tiersplit_core.errors import ProfileError
-from tiersplit_core.profile.batches import at_batch, interpolate, layer_seconds
+from tiersplit_core.profile.batches import at_batch, form_seconds, interpolate, layer_seconds
+from tiersplit_core.quantization.forms import RunForm
 
 POINTS = st.dictionaries(st.integers(1, 128), st.floats(0, 100), min_size=1, max_size=7)
 
@@ -54,3 +56,27 @@ def test_a_profile_between_two_batches_has_every_layer_between_them(data):
     for name, value in middle.items():
         assert isclose(value, 0.75 * low[name] + 0.25 * high[name], rel_tol=1e-9, abs_tol=1e-15)
     assert at_batch(profile, 3).memory_bytes == 3000
+
+
+@given(st.data())
+def test_seconds_in_a_quantised_form_are_interpolated_like_the_others(data):
+    graph = data.draw(graphs())
+    profile = data.draw(profiles(graph, sizes=(2, 6), forms={RunForm.INT8}))
+    low, middle, high = (form_seconds(profile, RunForm.INT8, batch) for batch in (2, 3, 6))
+    assert middle.keys() == graph.index.keys()
+    for name, value in middle.items():
+        assert isclose(value, 0.75 * low[name] + 0.25 * high[name], rel_tol=1e-9, abs_tol=1e-15)
+
+
+@given(st.data(), st.integers(1, 9))
+def test_a_form_that_was_not_measured_has_no_seconds_and_the_float_one_has_those_of_layers(data, batch):
+    profile = data.draw(profiles(data.draw(graphs()), forms={RunForm.INT8}))
+    assert form_seconds(profile, RunForm.PACKED, batch) == {}
+    assert form_seconds(profile, RunForm.FLOAT, batch) == layer_seconds(profile, batch)
+
+
+@given(st.data())
+def test_where_a_form_did_not_fit_a_batch_size_it_has_no_seconds_there(data):
+    profile = data.draw(profiles(data.draw(graphs()), forms={RunForm.INT8}))
+    batches = {**profile.batches, 4: replace(profile.batches[4], forms={})}
+    assert form_seconds(replace(profile, batches=batches), RunForm.INT8, 4) == {}

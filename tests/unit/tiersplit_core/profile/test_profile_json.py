@@ -11,6 +11,7 @@ from tiersplit_core.errors import ProfileError
 from tiersplit_core.profile.json import profile_from_json, profile_to_json
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
 from tiersplit_core.profile.serving import Overhead, ServingProfile
+from tiersplit_core.quantization.forms import RunForm
 
 GRAPH = chain(("a", 10, 10, 10), ("b", 10, 10, 10))
 PROFILE = TierProfile(
@@ -21,7 +22,11 @@ PROFILE = TierProfile(
     machine={"cpu": "some"},
     batches={
         1: BatchProfile({"a": Timing(0.1, 0.01, 5), "b": Timing(0.2)}, Timing(0.3), {"s": Timing(0.31)}, 4096),
-        8: BatchProfile({"a": Timing(0.8), "b": Timing(1.6)}, Timing(2.4)),
+        8: BatchProfile(
+            {"a": Timing(0.8), "b": Timing(1.6)},
+            Timing(2.4),
+            forms={RunForm.INT8: {"a": Timing(0.3, 0.02, 4), "b": Timing(0.7)}},
+        ),
     },
     slowdown=4.0,
     base_bytes=70_000_000,
@@ -42,6 +47,12 @@ def test_what_serving_costs_is_read_back_and_may_be_missing():
     assert profile_from_json(json.loads(json.dumps(value)), GRAPH) == PROFILE
     del value["serving"]
     assert profile_from_json(value, GRAPH).serving is None
+
+
+def test_seconds_in_quantised_forms_are_written_only_where_there_are_any():
+    first, second = profile_to_json(PROFILE)["batches"]
+    assert "forms" not in first
+    assert second["forms"]["int8"]["a"] == {"median_s": 0.3, "spread_s": 0.02, "runs": 4}
 
 
 def changed(*path, to):
@@ -91,6 +102,12 @@ MISTAKES = [
     (("batches", 0, "segments", "s"), 1, "$.batches[0].segments.s"),
     (("batches", 0, "whole"), KeyError, "$.batches[0].whole"),
     (("batches", 0, "memory_bytes"), 1.5, "$.batches[0].memory_bytes"),
+    (("batches", 0, "forms"), [], "$.batches[0].forms"),
+    (("batches", 1, "forms", "float"), {}, "$.batches[1].forms.float"),
+    (("batches", 1, "forms", "int8"), 3, "$.batches[1].forms.int8"),
+    (("batches", 1, "forms", "int8", "a"), KeyError, "$.batches[1].forms.int8.a"),
+    (("batches", 1, "forms", "int8", "c"), {"median_s": 1}, "$.batches[1].forms.int8.c"),
+    (("batches", 1, "forms", "int8", "b", "median_s"), -1, "$.batches[1].forms.int8.b.median_s"),
     (("serving",), 3, "$.serving"),
     (("serving", "send"), KeyError, "$.serving.send"),
     (("serving", "queue"), {}, "$.serving.queue"),
