@@ -63,6 +63,10 @@ class Intent:
         failure_threshold: looks without observations before the fallback behaviour.
         pinned: digest (or its first digits) of a plan that is to serve, or None.
         encoding: how activations are compressed on links, without loss: raw, zstd or lz4.
+        weight_bits: bit widths that the first tier's weights may have.
+        activation_bits: bit widths that the first tier's activations may have.
+        max_drop: the accuracy that may be lost, as a fraction; None where `least_accuracy` says what must be reached.
+        least_accuracy: as a fraction; None where it follows from the model's own.
     """
 
     name: str
@@ -77,6 +81,10 @@ class Intent:
     failure_threshold: int
     pinned: str | None
     encoding: str
+    weight_bits: tuple[int, ...] = ()
+    activation_bits: tuple[int, ...] = ()
+    max_drop: float | None = None
+    least_accuracy: float | None = None
 
     @property
     def tier_names(self) -> tuple[str, ...]:
@@ -119,7 +127,15 @@ def intent_of(resource: SplitDeployment, batches: tuple[int, ...] | None = None)
         failure_threshold=adaptation.fallback.failure_threshold,
         pinned=annotations.get(PINNED_PLAN) or None,
         encoding=_encoding(annotations.get(WIRE_ENCODING, ENCODINGS[0])),
+        weight_bits=tuple(sorted(spec.tiers[0].weight_bits)),
+        activation_bits=tuple(sorted(spec.tiers[0].activation_bits)),
+        max_drop=_share(spec.accuracy.max_drop),
+        least_accuracy=_share(spec.accuracy.min),
     )
+
+
+def _share(percent: str | None) -> float | None:
+    return None if percent is None else parse_percent(percent)
 
 
 def _objective(resource: SplitDeployment) -> Objective:

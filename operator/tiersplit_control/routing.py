@@ -13,6 +13,8 @@ from tiersplit_control.intent import Intent
 from tiersplit_core.errors import OperationError
 from tiersplit_core.graph.ir import TensorSpec
 from tiersplit_core.planning.look_up import SurfaceEntry
+from tiersplit_core.planning.plan import Plan
+from tiersplit_core.planning.segments import crossing_bits
 from tiersplit_wire.v1 import route_pb2 as pb
 
 _DATATYPES = {
@@ -49,8 +51,10 @@ def make_route(
     """
     route = pb.Route(deployment=intent.name, model=_model(intent.name, bundle, max_batch), bundle=reference)
     route.segments.extend(_segments(bundle, catalogue))
-    crossings = _crossings(route.segments, intent.encoding)
-    route.plans.extend(_plan(catalogue, entry, crossings) for entry in catalogue.surface.entries)
+    compressed = () if intent.encoding == "raw" else {name for segment in route.segments for name in segment.inputs}
+    for entry in catalogue.surface.entries:
+        crossings = _crossings(catalogue, entry.plan, intent.encoding, compressed)
+        route.plans.append(_plan(bundle, catalogue, entry, crossings))
     for tier in intent.tier_names:
         route.tiers.append(pb.TierEndpoints(tier=tier, addresses=addresses.get(tier, ())))
     route.golden_blobs.extend(entry.digest for entry in bundle.layers if entry.media_type == media.GOLDEN)
@@ -60,14 +64,33 @@ def make_route(
     return route
 
 
-def _plan(catalogue: Catalogue, entry: SurfaceEntry, crossings: Iterable[pb.Crossing]) -> pb.RoutePlan:
-    digest = entry.plan.digest
-    placed = [pb.PlanSegment(segment=segment, tier=tier) for segment, tier in catalogue.segments[digest]]
+def _plan(bundle: Bundle, catalogue: Catalogue, entry: SurfaceEntry, crossings: Iterable[pb.Crossing]) -> pb.RoutePlan:
+    plan = entry.plan
+    placed = [pb.PlanSegment(segment=segment, tier=tier) for segment, tier in catalogue.segments[plan.digest]]
     costs = [
         pb.PlanCost(batch=batch, compute_s=terms.compute_s, link_bytes=terms.link_bytes, link_trips=terms.link_trips)
         for batch, terms in sorted(entry.terms.items())
     ]
-    return pb.RoutePlan(digest=digest, segments=placed, crossings=crossings, costs=costs)
+    return pb.RoutePlan(
+        digest=plan.digest,
+        segments=placed,
+        crossings=crossings,
+        costs=costs,
+        golden_blobs=_golden(bundle, plan),
+        bits=min((bits for pair in plan.widths.values() for bits in pair), default=0),
+    )
+
+
+def _golden(bundle: Bundle, plan: Plan) -> list[str]:
+    """What the plan's own artefacts answered when it was rated; others answer as the model does."""
+    if not plan.widths:
+        return []
+    try:
+        return [bundle.plan_goldens[plan.digest]]
+    except KeyError as error:
+        raise OperationError(
+            f"the bundle lacks the golden answer of plan {plan.digest}; rate its surface again"
+        ) from error
 
 
 def _receipts(catalogue: Catalogue) -> list[pb.ReceiptCost]:
@@ -92,12 +115,11 @@ def _profiles(catalogue: Catalogue) -> list[pb.SegmentProfile]:
     ]
 
 
-def _crossings(segments: Iterable[pb.Segment], encoding: str) -> list[pb.Crossing]:
-    """Every tensor that may cross a link, with its full bit width: narrower ones need a verified accuracy."""
-    if encoding == "raw":
-        return []
-    names = sorted({name for segment in segments for name in segment.inputs})
-    return [pb.Crossing(tensor=name, encoding=encoding) for name in names]
+def _crossings(catalogue: Catalogue, plan: Plan, encoding: str, compressed: Iterable[str]) -> list[pb.Crossing]:
+    """The tensors that do not travel as they are: with the plan's own bits, or `compressed`."""
+    bits = crossing_bits(catalogue.graph, plan)
+    names = sorted({*bits, *compressed})
+    return [pb.Crossing(tensor=name, bits=bits.get(name, 0), encoding=encoding) for name in names]
 
 
 def _model(name: str, bundle: Bundle, max_batch: int) -> pb.Model:

@@ -37,6 +37,7 @@ class Variant:
         weight_bytes: bytes of its weights.
         seconds: seconds at the problem's batch size, for the tiers that can run it.
         distortion: D_i^w + D_i^a, the quantisation error that it adds (equation 4).
+        held_bits: bits per element of the value while it is in the tier's memory; None: as many as it travels with.
     """
 
     weight_bits: int
@@ -44,6 +45,7 @@ class Variant:
     weight_bytes: int
     seconds: Mapping[str, float]
     distortion: float = 0.0
+    held_bits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

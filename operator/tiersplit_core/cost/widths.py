@@ -78,7 +78,7 @@ def _numbers(problem: Problem, layer: ProblemLayer, variant: Variant) -> tuple[i
     """Bytes of weights, of the held and of the sent value, bits of the sent one, of weights and of activations."""
     elements = layer.elements or 0
     bits = problem.transmission_bits.get(layer.name, variant.activation_bits)
-    own = packed_bytes(elements, variant.activation_bits)
+    own = packed_bytes(elements, variant.held_bits or variant.activation_bits)
     sent = sent_payload_bytes(layer.name, elements, bits, problem.batch)
     return variant.weight_bytes, own, sent, bits, variant.weight_bits, variant.activation_bits
 

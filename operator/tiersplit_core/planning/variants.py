@@ -8,7 +8,12 @@ from tiersplit_core.cost.problem import CANNOT_RUN_S, Problem, ProblemLayer, Var
 from tiersplit_core.errors import StatisticsError
 from tiersplit_core.graph.ir import LayerGraph
 from tiersplit_core.profile.systolic import SystolicArray, elements_read, layer_seconds
-from tiersplit_core.quantization.statistics import BIT_WIDTHS, LayerStatistics, Statistics
+from tiersplit_core.quantization.forms import RunForm
+from tiersplit_core.quantization.statistics import BIT_WIDTHS, FLOAT_BITS, LayerStatistics, Statistics
+
+_BYTE, _REAL_BITS = 8, 32
+_STORED_NARROW = (2, 4)
+"""ONNX has integers of these bits; packed weights of other widths are bytes."""
 
 SecondsOf = Callable[[str, int, int], float]
 """Seconds of a layer, by its name, at weights and activations of so many bits: L_i(b_i^w, b_i^a) of AUTO-SPLIT §3.1."""
@@ -55,6 +60,71 @@ def _with_variants(
         for w, a in pairs
     )
     return replace(layer, elements=found.output_elements * batch, variants=variants)
+
+
+def with_form(
+    problem: Problem,
+    statistics: Statistics,
+    form: RunForm,
+    seconds: Mapping[str, float],
+    weight_bits: Sequence[int],
+    activation_bits: Sequence[int],
+) -> Problem:
+    """The problem whose first tier may run layers in a form in which it was measured.
+
+    Integer kernels compute with bytes whatever the bit widths, so narrower weights are smaller in downloads alone;
+    packed weights are as small in memory, next to activations as they are. In both, fewer bits of activations make
+    what crosses a link smaller.
+
+    Args:
+        problem: of a graph that was calibrated; its seconds and bytes are those of layers as they are.
+        statistics: distortions and sizes, per sample.
+        form: int8 or packed.
+        seconds: per layer that was measured in that form on the first tier, at the problem's batch size.
+        weight_bits: bit widths that weights may have; those of 16 and more are left aside.
+        activation_bits: bit widths that activations may have, likewise unless the form leaves them as they are.
+    """
+    pairs = _pairs_of(form, weight_bits, activation_bits)
+    layers = tuple(
+        _in_form(layer, statistics.by_name.get(layer.name), problem, form, seconds.get(layer.name), pairs)
+        for layer in problem.layers
+    )
+    return replace(problem, layers=layers)
+
+
+def _pairs_of(form: RunForm, weight_bits: Sequence[int], activation_bits: Sequence[int]) -> list[tuple[int, int]]:
+    weights = [bits for bits in weight_bits if bits < FLOAT_BITS]
+    activations = [bits for bits in activation_bits if bits < FLOAT_BITS]
+    if form is RunForm.PACKED:
+        activations.append(_REAL_BITS)
+    return list(product(weights, activations))
+
+
+def _in_form(
+    layer: ProblemLayer,
+    found: LayerStatistics | None,
+    problem: Problem,
+    form: RunForm,
+    seconds: float | None,
+    pairs: Sequence[tuple[int, int]],
+) -> ProblemLayer:
+    if found is None or seconds is None or not found.activation_distortion or CANNOT_RUN_S in layer.seconds.values():
+        return layer
+    own = pairs if found.weight_elements else list(dict.fromkeys((a, a) for _, a in pairs))
+    packed = form is RunForm.PACKED
+    variants = tuple(
+        Variant(
+            weight_bits=w,
+            activation_bits=a,
+            weight_bytes=found.weight_bytes(w if packed and w in _STORED_NARROW else _BYTE),
+            seconds={problem.tiers[0].name: seconds},
+            distortion=found.distortion(w, a),
+            held_bits=_REAL_BITS if packed else max(a, _BYTE),
+        )
+        for w, a in own
+        if min(w, a) < FLOAT_BITS
+    )
+    return replace(layer, elements=found.output_elements * problem.batch, variants=variants)
 
 
 def systolic_seconds(graph: LayerGraph, hardware: SystolicArray, batch: int = 1) -> SecondsOf:

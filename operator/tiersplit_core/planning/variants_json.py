@@ -10,6 +10,7 @@ from tiersplit_core.planning.json_fields import join, read_list, read_number, re
 
 MAX_VARIANTS = 64
 _FIELDS = ("weight_bits", "activation_bits", "weight_bytes", "seconds", "distortion")
+_HELD = "held_bits"
 
 ReadSeconds = Callable[[Any, str], float]
 """Reads what one tier needs, given the value and its path."""
@@ -38,13 +39,15 @@ def read_variants(value: Any, path: str, tiers: Sequence[str], read_seconds: Rea
 
 
 def _read_variant(value: Any, path: str, tiers: Sequence[str], read_seconds: ReadSeconds) -> Variant:
-    fields = read_object(value, path, _FIELDS)
+    fields = read_object(value, path, _FIELDS, (_HELD,))
+    held = fields.get(_HELD)
     return Variant(
         read_bits(fields["weight_bits"], f"{path}.weight_bits"),
         read_bits(fields["activation_bits"], f"{path}.activation_bits"),
         read_whole(fields["weight_bytes"], f"{path}.weight_bytes"),
         _read_tier_seconds(fields["seconds"], f"{path}.seconds", tiers, read_seconds),
         read_number(fields["distortion"], f"{path}.distortion"),
+        None if held is None else read_bits(held, f"{path}.{_HELD}"),
     )
 
 

@@ -80,7 +80,7 @@ class Segment(_message.Message):
     def __init__(self, id: _Optional[str] = ..., blob: _Optional[str] = ..., weights: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RoutePlan(_message.Message):
-    __slots__ = ("digest", "segments", "crossings", "costs", "model", "golden_blobs", "bundle")
+    __slots__ = ("digest", "segments", "crossings", "costs", "model", "golden_blobs", "bundle", "bits")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     CROSSINGS_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +88,7 @@ class RoutePlan(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     GOLDEN_BLOBS_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    BITS_FIELD_NUMBER: _ClassVar[int]
     digest: str
     segments: _containers.RepeatedCompositeFieldContainer[PlanSegment]
     crossings: _containers.RepeatedCompositeFieldContainer[Crossing]
@@ -95,7 +96,8 @@ class RoutePlan(_message.Message):
     model: Model
     golden_blobs: _containers.RepeatedScalarFieldContainer[str]
     bundle: str
-    def __init__(self, digest: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[PlanSegment, _Mapping]]] = ..., crossings: _Optional[_Iterable[_Union[Crossing, _Mapping]]] = ..., costs: _Optional[_Iterable[_Union[PlanCost, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., golden_blobs: _Optional[_Iterable[str]] = ..., bundle: _Optional[str] = ...) -> None: ...
+    bits: int
+    def __init__(self, digest: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[PlanSegment, _Mapping]]] = ..., crossings: _Optional[_Iterable[_Union[Crossing, _Mapping]]] = ..., costs: _Optional[_Iterable[_Union[PlanCost, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., golden_blobs: _Optional[_Iterable[str]] = ..., bundle: _Optional[str] = ..., bits: _Optional[int] = ...) -> None: ...
 
 class PlanCost(_message.Message):
     __slots__ = ("batch", "compute_s", "link_bytes", "link_trips")

@@ -1,0 +1,39 @@
+"""What is known about how accurate a model and its plans are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tiersplit_control.intent import Intent
+from tiersplit_core.quantization.statistics import FLOAT_BITS, Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What calibration and validation found out.
+
+    Attributes:
+        statistics: of calibration; None without calibration data.
+        accuracies: of plans with bit widths, by digest, on the validation data.
+        whole: of the model as it is; None without validation data.
+    """
+
+    statistics: Statistics | None = None
+    accuracies: Mapping[str, float] = field(default_factory=dict)
+    whole: float | None = None
+
+    def least(self, intent: Intent) -> float | None:
+        """The accuracy that a plan must reach; None where that is not known."""
+        if self.whole is None:
+            return None
+        if intent.least_accuracy is not None:
+            return intent.least_accuracy
+        return None if intent.max_drop is None else self.whole - intent.max_drop
+
+    def may_quantise(self, intent: Intent) -> bool:
+        """Whether plans with bit widths may be looked for: they need calibration and validation data, and leave."""
+        narrow = [min(bits, default=FLOAT_BITS) < FLOAT_BITS for bits in (intent.weight_bits, intent.activation_bits)]
+        return all(narrow) and self.statistics is not None and self.least(intent) is not None
+
+
+UNKNOWN = Quality()
+"""Nothing is known: plans run layers as they are."""
