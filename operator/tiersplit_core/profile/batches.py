@@ -1,6 +1,7 @@
 """Seconds and bytes at batch sizes that were not measured: piecewise linear between those that were."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.profile.layers import BatchProfile, TierProfile, Timing
@@ -85,8 +86,11 @@ def segment_seconds(profile: TierProfile, batch: int) -> dict[str, float]:
 
 def _each_form(profile: TierProfile, batch: int) -> dict[RunForm, dict[str, Timing]]:
     forms = dict.fromkeys(form for seen in profile.batches.values() for form in seen.forms)
-    empty: Mapping[str, Timing] = {}
-    return {form: _each(profile, batch, lambda seen, form=form: seen.forms.get(form, empty)) for form in forms}
+    return {form: _each(profile, batch, partial(_layers_in, form)) for form in forms}
+
+
+def _layers_in(form: RunForm, seen: BatchProfile) -> Mapping[str, Timing]:
+    return seen.forms.get(form, {})
 
 
 def _each(profile: TierProfile, batch: int, part: Callable[[BatchProfile], Mapping[str, Timing]]) -> dict[str, Timing]:

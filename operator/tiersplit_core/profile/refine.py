@@ -23,7 +23,7 @@ Forms = Mapping[RunForm, Mapping[str, Timing]]
 
 
 @dataclass(frozen=True, slots=True)
-class QuantisedSegment:
+class Variant:
     """A segment in a quantised form.
 
     Attributes:
@@ -37,14 +37,14 @@ class QuantisedSegment:
     plain: tuple[str, ...] = ()
 
 
-_NONE: Mapping[str, QuantisedSegment] = MappingProxyType({})
+_NONE: Mapping[str, Variant] = MappingProxyType({})
 
 
 def refine(
     graph: LayerGraph,
     profile: TierProfile,
     segments: Mapping[str, Sequence[str]],
-    variants: Mapping[str, QuantisedSegment] = _NONE,
+    variants: Mapping[str, Variant] = _NONE,
 ) -> TierProfile:
     """Scale the seconds of each segment's layers so that they sum to the seconds measured for the segment.
 
@@ -70,7 +70,7 @@ def refine(
 
 
 def disagreement(
-    profile: TierProfile, segments: Mapping[str, Sequence[str]], variants: Mapping[str, QuantisedSegment] = _NONE
+    profile: TierProfile, segments: Mapping[str, Sequence[str]], variants: Mapping[str, Variant] = _NONE
 ) -> float:
     """The largest relative distance between a segment's seconds and the sum of its layers, over all batch sizes.
 
@@ -110,7 +110,7 @@ def merge_forms(profile: TierProfile, measured: Mapping[int, Forms]) -> TierProf
 
 
 def _refined(
-    profile: TierProfile, batch: int, segments: Mapping[str, Sequence[str]], variants: Mapping[str, QuantisedSegment]
+    profile: TierProfile, batch: int, segments: Mapping[str, Sequence[str]], variants: Mapping[str, Variant]
 ) -> BatchProfile:
     seen = profile.batches[batch]
     scaled = _scaled(profile, batch, segments)
@@ -130,7 +130,7 @@ def _followed(seen: BatchProfile, form: Mapping[str, Timing], scaled: Mapping[st
 
 
 def _of_variants(
-    profile: TierProfile, batch: int, seen: BatchProfile, form: RunForm, variants: Mapping[str, QuantisedSegment]
+    profile: TierProfile, batch: int, seen: BatchProfile, form: RunForm, variants: Mapping[str, Variant]
 ) -> dict[str, Timing]:
     """The layers that measured variants run in `form`."""
     found: dict[str, list[Timing]] = {}
@@ -141,7 +141,7 @@ def _of_variants(
     return {name: _mean(timings) for name, timings in found.items()}
 
 
-def _of_variant(seen: BatchProfile, variant: QuantisedSegment, target: Timing) -> dict[str, Timing]:
+def _of_variant(seen: BatchProfile, variant: Variant, target: Timing) -> dict[str, Timing]:
     """Its quantised layers get what its other layers leave of its seconds."""
     quantised_s, plain_s = _parts(seen, variant)
     proportional = quantised_s / (quantised_s + plain_s) if quantised_s > 0 else 1.0
@@ -150,7 +150,7 @@ def _of_variant(seen: BatchProfile, variant: QuantisedSegment, target: Timing) -
     return _divided(seen.forms[variant.form], variant.quantised, _times(target, share))
 
 
-def _parts(seen: BatchProfile, variant: QuantisedSegment) -> tuple[float, float]:
+def _parts(seen: BatchProfile, variant: Variant) -> tuple[float, float]:
     return _sum(seen.forms[variant.form], variant.quantised), _sum(seen.layers, variant.plain)
 
 
@@ -200,7 +200,7 @@ def _check_segments(graph: LayerGraph, segments: Mapping[str, Sequence[str]]) ->
                 raise ProfileError(f"{name!r} stands in segment {owner[name]} already", path)
 
 
-def _check_variants(graph: LayerGraph, variants: Mapping[str, QuantisedSegment]) -> None:
+def _check_variants(graph: LayerGraph, variants: Mapping[str, Variant]) -> None:
     for segment, variant in variants.items():
         for name in (*variant.quantised, *variant.plain):
             _check_layer(graph, name, f"variants[{segment}]")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.profiles import chain, graphs, profiles
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
-from tiersplit_core.profile.refine import QuantisedSegment, disagreement, emulate, merge_forms, merge_segments, refine
+from tiersplit_core.profile.refine import Variant, disagreement, emulate, merge_forms, merge_segments, refine
 from tiersplit_core.quantization.forms import RunForm
 
 INT8, PACKED = RunForm.INT8, RunForm.PACKED
@@ -115,7 +115,7 @@ def test_what_a_segment_takes_longer_than_its_layers_its_variants_are_expected_t
 
 
 def test_a_measured_variant_decides_what_its_layers_take():
-    variants = {"v": QuantisedSegment(INT8, ("a", "b"))}
+    variants = {"v": Variant(INT8, ("a", "b"))}
     profile = quantised(NARROW, {"s": 9.0, "v": 3.0}, **PLAIN)
     assert disagreement(profile, {}, variants) == pytest.approx(0.5)
     refined = refine(GRAPH, profile, {"s": ("a", "b")}, variants)
@@ -125,7 +125,7 @@ def test_a_measured_variant_decides_what_its_layers_take():
 
 
 def test_layers_that_a_variant_runs_as_they_are_keep_their_seconds():
-    variants = {"v": QuantisedSegment(INT8, ("a",), ("b",))}
+    variants = {"v": Variant(INT8, ("a",), ("b",))}
     refined = refine(GRAPH, quantised(NARROW, {"v": 3.5}, **PLAIN), {}, variants)
     assert int8_of(refined) == pytest.approx({"a": 1.5, "b": 0.5, "c": 0.5})
     assert {name: timing.median_s for name, timing in refined.batches[1].layers.items()} == PLAIN
@@ -133,15 +133,15 @@ def test_layers_that_a_variant_runs_as_they_are_keep_their_seconds():
 
 
 def test_a_variant_that_takes_less_than_its_plain_layers_alone_does_not_make_the_others_free():
-    refined = refine(GRAPH, quantised(NARROW, {"v": 1.5}, **PLAIN), {}, {"v": QuantisedSegment(INT8, ("a",), ("b",))})
+    refined = refine(GRAPH, quantised(NARROW, {"v": 1.5}, **PLAIN), {}, {"v": Variant(INT8, ("a",), ("b",))})
     assert int8_of(refined)["a"] == pytest.approx(1.5 * (1 / 3) / 10)
 
 
 def test_several_variants_of_the_same_layers_count_alike():
     variants = {
-        "v": QuantisedSegment(INT8, ("a",)),
-        "w": QuantisedSegment(INT8, ("a",)),
-        "p": QuantisedSegment(PACKED, ("a",)),
+        "v": Variant(INT8, ("a",)),
+        "w": Variant(INT8, ("a",)),
+        "p": Variant(PACKED, ("a",)),
     }
     refined = refine(GRAPH, quantised(NARROW, {"v": 1.0, "w": 3.0, "p": 99.0}, **PLAIN), {}, variants)
     assert int8_of(refined)["a"] == pytest.approx(2.0)
@@ -150,14 +150,14 @@ def test_several_variants_of_the_same_layers_count_alike():
 
 def test_a_variant_with_an_unknown_layer_is_refused():
     with pytest.raises(ProfileError, match=r"^variants\[v\].*nowhere"):
-        refine(GRAPH, quantised(NARROW, {}, **PLAIN), {}, {"v": QuantisedSegment(INT8, ("a",), ("nowhere",))})
+        refine(GRAPH, quantised(NARROW, {}, **PLAIN), {}, {"v": Variant(INT8, ("a",), ("nowhere",))})
 
 
 @given(measured(), st.data())
 def test_refining_with_variants_twice_changes_nothing_more(case, data):
     graph, profile, segments = case
     forms = data.draw(st.dictionaries(st.sampled_from(sorted(segments)), st.sampled_from([INT8, PACKED])))
-    variants = {f"v-{name}": QuantisedSegment(form, segments[name]) for name, form in forms.items()}
+    variants = {f"v-{name}": Variant(form, segments[name]) for name, form in forms.items()}
     timings = {name: Timing(data.draw(st.floats(1e-6, 10))) for name in variants}
     known = merge_segments(profile, {1: timings})
     once = refine(graph, known, segments, variants)
