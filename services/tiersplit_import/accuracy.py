@@ -1,9 +1,8 @@
 """How often a model is right on validation data."""
 
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -12,64 +11,71 @@ from tiersplit_bundle import Bundle
 from tiersplit_core.errors import ModelError
 from tiersplit_core.graph.ir import LayerGraph
 from tiersplit_import.calibrate import MAX_SAMPLES, read_samples
+from tiersplit_import.metrics import Answers, Comparison, Tally
 from tiersplit_import.net import Array
 from tiersplit_import.probe import open_session, run
 
 _BATCH = 16
 
-Forward = Callable[[Mapping[str, Array]], Array]
-"""Scores of shape (batch, classes) from a batch of inputs by name."""
+Forward = Callable[[Mapping[str, Array]], Answers]
+"""The model's outputs of a batch, from its inputs by name."""
 
 
-def accuracy(bundle: Bundle, path: Path, best: int) -> float:
-    """The share of samples whose label is among the `best` classes with the highest scores.
+def accuracy(bundle: Bundle, path: Path, metric: Comparison) -> float:
+    """How often a bundle's model is right.
 
     Args:
-        bundle: complete; its first output is scores of shape (batch, classes).
-        path: an .npz file with samples in `x` and labels in `y`; at most `MAX_SAMPLES` of them are used.
-        best: 1 for Top1, 5 for Top5.
+        bundle: complete; its outputs are what the metric compares.
+        path: an .npz file with samples in `x` and the truth in `y`; at most `MAX_SAMPLES` of them are used.
+        metric: how answers are compared with the truth.
+
+    Returns:
+        A fraction; of the user's own function whatever it returns.
 
     Raises:
-        ModelError: the file or the model's output is something else.
+        ModelError: the file or the model's outputs are something else.
     """
-    return session_accuracy(open_session(str(bundle.model_path)), bundle.graph, path, best)
+    return session_accuracy(open_session(str(bundle.model_path)), bundle.graph, path, metric)
 
 
-def session_accuracy(session: ort.InferenceSession, graph: LayerGraph, path: Path, best: int) -> float:
+def session_accuracy(session: ort.InferenceSession, graph: LayerGraph, path: Path, metric: Comparison) -> float:
     """As `accuracy`, of a session that computes what `graph` describes."""
-    output = [graph.output_names[0][1]]
-    return forward_accuracy(lambda feeds: run(session, output, feeds)[0], graph, path, best)
+    keys, tensors = zip(*graph.output_names, strict=True)
+
+    def forward(feeds: Mapping[str, Array]) -> Answers:
+        return dict(zip(keys, run(session, tensors, feeds), strict=True))
+
+    return forward_accuracy(forward, graph, path, metric)
 
 
-def forward_accuracy(forward: Forward, graph: LayerGraph, path: Path, best: int) -> float:
-    """As `accuracy`, of anything that computes the scores of a batch."""
+def forward_accuracy(forward: Forward, graph: LayerGraph, path: Path, metric: Comparison) -> float:
+    """As `accuracy`, of anything that computes the answers of a batch."""
     samples = read_samples(path, graph.inputs, MAX_SAMPLES)
     count = len(next(iter(samples.values())))
-    labels = _labels(path, count)
-    right = 0
+    truth = _read_truth(path, count)
+    tally = _started(metric, truth, path)
     for start in range(0, count, _BATCH):
         part = slice(start, start + _BATCH)
-        right += _right(forward({name: value[part] for name, value in samples.items()}), labels[part], best)
-    return right / count
+        tally.add(forward({name: value[part] for name, value in samples.items()}), truth[part])
+    return tally.value()
 
 
-def _labels(path: Path, count: int) -> Array:
+def _read_truth(path: Path, count: int) -> Array:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            labels: Array = archive["y"]
+            truth: Array = archive["y"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(f"expected labels in `y` of the .npz file: {error}", str(path)) from error
+        raise ModelError(f"expected the truth in `y` of the .npz file: {error}", str(path)) from error
     # Samples beyond the bound were not read: how many there are is not known.
-    whole = labels.shape == (count,) or (labels.ndim == 1 and len(labels) > count == MAX_SAMPLES)
-    if not whole or not np.issubdtype(labels.dtype, np.integer):
-        raise ModelError(
-            f"`y` has shape {labels.shape} of {labels.dtype}; write one whole number per sample", str(path)
-        )
-    return labels[:count]
+    whole = truth.ndim > 0 and (len(truth) == count or len(truth) > count == MAX_SAMPLES)
+    if not whole:
+        reason = f"`y` has shape {truth.shape} for {count} samples; its first axis is of samples, as that of `x`"
+        raise ModelError(reason, str(path))
+    return truth[:count]
 
 
-def _right(scores: Array, labels: Sequence[Any] | Array, best: int) -> int:
-    if scores.ndim != 2 or len(scores) != len(labels):
-        raise ModelError(f"the first output has shape {scores.shape}; accuracy needs scores of (batch, classes)")
-    highest = np.argsort(-scores, axis=1, kind="stable")[:, :best]
-    return int(np.sum(highest == np.asarray(labels)[:, None]))
+def _started(metric: Comparison, truth: Array, path: Path) -> Tally:
+    try:
+        return metric.start(truth)
+    except ModelError as error:
+        raise ModelError(error.reason, str(path)) from error

@@ -14,6 +14,7 @@ from tiersplit_core.errors import BundleError
 from tiersplit_core.quantization.packed import MAGIC, PACKED_NAME, is_packed, unpack_weights
 from tiersplit_core.quantization.statistics import Statistics
 from tiersplit_import.accuracy import forward_accuracy, session_accuracy
+from tiersplit_import.metrics import Answers, Comparison
 from tiersplit_import.net import Array
 from tiersplit_import.probe import open_session, run, session_options
 from tiersplit_import.proto import session_of
@@ -49,54 +50,54 @@ def statistics_of(bundle: Bundle) -> Statistics:
 
 
 def quantised_accuracy(
-    bundle: Bundle, widths: Mapping[str, Widths], path: Path, best: int, narrow: bool = True
+    bundle: Bundle, widths: Mapping[str, Widths], path: Path, metric: Comparison, narrow: bool = True
 ) -> float:
-    """The share of samples whose label is among the `best` classes, layers having the bit widths of `widths`.
+    """How often a model is right whose layers have the bit widths of `widths`.
 
     Args:
         bundle: complete, imported with calibration data.
         widths: by layer; the others stay as they are.
-        path: an .npz file with samples in `x` and labels in `y`.
-        best: 1 for Top1, 5 for Top5.
+        path: an .npz file with samples in `x` and the truth in `y`.
+        metric: how answers are compared with the truth.
         narrow: as `quantised_model` has it.
 
     Raises:
         BundleError: the bundle has no statistics for quantisation.
-        ModelError: the file or the model's output is something else.
+        ModelError: the file or the model's outputs are something else.
     """
     model, constants = read_model(bundle)
     store = Memory()
     made = quantised_model(model, constants, statistics_of(bundle), widths, store, narrow)
-    return session_accuracy(session_of(made, {**constants, **store.arrays}), bundle.graph, path, best)
+    return session_accuracy(session_of(made, {**constants, **store.arrays}), bundle.graph, path, metric)
 
 
 def segments_accuracy(
-    bundle: Bundle, segments: Sequence[BundleSegment], crossing: Mapping[str, int], path: Path, best: int
+    bundle: Bundle, segments: Sequence[BundleSegment], crossing: Mapping[str, int], path: Path, metric: Comparison
 ) -> float:
-    """The share of samples whose label is among the `best` classes, computed by the very segments that get deployed.
+    """How often the very segments that get deployed are right.
 
     Args:
         bundle: holds their files.
         segments: in running order, in whatever forms; together they run each layer once.
         crossing: transmission bits of the tensors that cross a link; each sample is rounded as a frame of its own.
-        path: an .npz file with samples in `x` and labels in `y`.
-        best: 1 for Top1, 5 for Top5.
+        path: an .npz file with samples in `x` and the truth in `y`.
+        metric: how answers are compared with the truth.
 
     Raises:
         BundleError: a file is missing or damaged.
-        ModelError: the data or the first output is something else.
+        ModelError: the data or the outputs are something else.
     """
     sessions = [(segment, open_segment(bundle, segment)) for segment in segments]
 
-    def forward(feeds: Mapping[str, Array]) -> Array:
+    def forward(feeds: Mapping[str, Array]) -> Answers:
         values = {name: _crossed(value, crossing.get(name, 32)) for name, value in feeds.items()}
         for segment, session in sessions:
             found = run(session, list(segment.outputs), {name: values[name] for name in segment.inputs})
             pairs = zip(segment.outputs, found, strict=True)
             values |= {name: _crossed(value, crossing.get(name, 32)) for name, value in pairs}
-        return values[bundle.graph.output_names[0][1]]
+        return {key: values[tensor] for key, tensor in bundle.graph.output_names}
 
-    return forward_accuracy(forward, bundle.graph, path, best)
+    return forward_accuracy(forward, bundle.graph, path, metric)
 
 
 def open_segment(bundle: Bundle, segment: BundleSegment) -> ort.InferenceSession:

@@ -1,8 +1,6 @@
 """Loading torch modules: from a factory, with weights from a file; nothing is ever unpickled."""
 
-import importlib
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,35 +10,15 @@ from torch import nn
 
 from tiersplit_core.errors import ModelError
 from tiersplit_core.graph.ir import TensorSpec
+from tiersplit_import.callables import find_callable
 from tiersplit_import.options import ImportOptions
 
 _SHOWN_KEYS = 5
 _OWN_SIZE = 416
 
 
-def find_factory(text: str) -> Callable[..., Any]:
-    """The callable that `module:callable` names; the working directory counts.
-
-    Raises:
-        ModelError: there is no such module or callable.
-    """
-    module_name, _, path = text.partition(":")
-    if not module_name or not path:
-        raise ModelError("write MODULE:CALLABLE, as in torchvision.models:resnet50", text)
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module_name)
-    except Exception as error:
-        raise ModelError(f"the module {module_name!r} cannot be imported: {error}", text) from error
-    for part in path.split("."):
-        if not hasattr(found, part):
-            raise ModelError(f"{module_name!r} has no {path!r}", text)
-        found = getattr(found, part)
-    if not callable(found):
-        raise ModelError(f"{path!r} is a {type(found).__name__}, not a callable that returns a module", text)
-    return found  # type: ignore[no-any-return]
+def _find_factory(text: str) -> Callable[..., Any]:
+    return find_callable(text, "returns a module", "torchvision.models:resnet50")
 
 
 def is_untrained(factory: Callable[..., Any]) -> bool:
@@ -64,7 +42,7 @@ def load_module(text: str, options: ImportOptions) -> nn.Module:
         ModelError: the factory fails or returns something else, its weights would be random without anybody having
             asked for it, or the weights of a file do not fit.
     """
-    factory = find_factory(text)
+    factory = _find_factory(text)
     if is_untrained(factory) and options.weights is None and not options.random_weights:
         raise ModelError("this factory has no trained weights; give --weights FILE, or --random-weights", text)
     torch.manual_seed(options.seed)
@@ -154,7 +132,7 @@ def default_inputs(text: str) -> tuple[TensorSpec, ...]:
     Raises:
         ModelError: the factory is neither's, so nobody but its author knows.
     """
-    factory = find_factory(text)
+    factory = _find_factory(text)
     if _is_own(factory):
         return (TensorSpec("input", "float32", (1, 3, _OWN_SIZE, _OWN_SIZE)),)
     if not is_torchvision(factory):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tiersplit_api.v1alpha1.model import Metric, Model, Validation
+from tiersplit_api.v1alpha1.model import Model, Validation
 from tiersplit_bundle import Bundle, extend, media
 from tiersplit_bundle.access import registry_access
 from tiersplit_bundle.job_result import finish
@@ -26,13 +26,12 @@ from tiersplit_import.accuracy import accuracy
 from tiersplit_import.chain import check_chain
 from tiersplit_import.fetch import Limits, fetch
 from tiersplit_import.from_manifest import SOURCE, Fetch, request_of
+from tiersplit_import.metrics import comparison
 from tiersplit_import.pipeline import import_model
 from tiersplit_import.segments import missing_segments
 
 _NOT_CUT_FROM = frozenset({media.PROFILE, media.STATISTICS})
 """What cutting does not read."""
-
-_BEST = {Metric.TOP1: 1, Metric.TOP5: 5}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -149,7 +148,8 @@ def _rated(bundle: Bundle, validation: Validation, get: Fetch) -> Bundle:
         return bundle
     field = "spec.model.validation.uri"
     try:
-        found = accuracy(bundle, get(validation.uri, "validation.npz", field), _BEST[validation.metric])
+        metric = comparison(validation.metric.value)
+        found = accuracy(bundle, get(validation.uri, "validation.npz", field), metric)
     except ModelError as error:
         raise ManifestError(error.reason, field) from error
     _say(f"{validation.metric.value} on the validation data: {found:.2%}")

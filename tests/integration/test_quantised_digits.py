@@ -14,13 +14,14 @@ from tiersplit_core.planning.segments import segments_of
 from tiersplit_core.quantization.forms import RunForm
 from tiersplit_import.accuracy import accuracy
 from tiersplit_import.evaluation import quantised_accuracy, segments_accuracy
+from tiersplit_import.metrics import comparison
 from tiersplit_import.quantise import Widths
 from tiersplit_import.run_forms import variant_blobs
 from tiersplit_import.segments import materialise
 
 pytestmark = pytest.mark.slow
 VALIDATION = store.folder() / store.VALIDATION
-TOP1 = 1
+TOP1 = comparison("Top1")
 
 
 @pytest.fixture(scope="module")
