@@ -14,6 +14,11 @@ from tiersplit_stage.pool import Blobs
 from tiersplit_wire.v1 import route_pb2 as pb
 
 _TOLERANCE = ((32, 1e-3), (16, 2e-2), (8, 0.3), (0, 1.0))
+"""How far, as a share of its norm, a plan's answer may be from the model's, by the plan's narrowest width."""
+
+_OWN_TOLERANCE = 0.1
+"""The same from what its own segments answered before: another processor's rounding moves few values by a step."""
+
 _FLOOR = 1e-6
 
 
@@ -43,24 +48,30 @@ class Golden:
 
         Args:
             answers: output arrays by tensor name.
-            plan: its coarsest crossing decides the tolerance.
+            plan: its narrowest width decides the tolerance, and whose answer the golden one is.
 
         Raises:
             OperationError: an answer is missing, has another shape, is not finite or differs too much.
         """
-        bits = min((bits for bits, _ in plan.crossings.values()), default=64)
-        tolerance = next(limit for least, limit in _TOLERANCE if bits >= least)
+        tolerance = _tolerance(plan)
         for name, expected in self.outputs.items():
             got = answers.get(name)
             if got is None or got.shape != expected.shape:
-                raise OperationError(
-                    f"golden answer: {name} has shape {None if got is None else got.shape}, not {expected.shape}"
-                )
+                shape = None if got is None else got.shape
+                raise _refused(plan, f"{name} has shape {shape}, not {expected.shape}")
             error = _difference(got, expected)
             if not error <= tolerance:
-                raise OperationError(
-                    f"golden answer: {name} differs by {error:.3g} of its norm, allowed is {tolerance:g}"
-                )
+                raise _refused(plan, f"{name} differs by {error:.3g} of its norm, allowed is {tolerance:g}")
+
+
+def _refused(plan: StagePlan, reason: str) -> OperationError:
+    whose = "what its own segments answered when it was rated" if plan.own_golden else "the model's answer"
+    return OperationError(f"plan {plan.digest}, golden request, compared with {whose}: {reason}")
+
+
+def _tolerance(plan: StagePlan) -> float:
+    allowed = next(limit for least, limit in _TOLERANCE if plan.bits >= least)
+    return min(allowed, _OWN_TOLERANCE) if plan.own_golden else allowed
 
 
 def _load(store: Blobs, digest: str) -> dict[str, NDArray[Any]]:

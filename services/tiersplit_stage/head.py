@@ -132,7 +132,7 @@ class Head:
         """
         old, self.plans, self.selected, self.fallback = self.plans, plans, selected, fallback
         self.steered = steered
-        same = {digest for digest, plan in plans.items() if digest in old and plan.key == old[digest].key}
+        same = {digest for digest, plan in plans.items() if digest in old and _proves_alike(plan, old[digest])}
         self.verified &= same
         self.problems = {digest: problem for digest, problem in self.problems.items() if digest in same}
         self._reselect()
@@ -292,7 +292,7 @@ class Head:
     def _proven(self, plan: StagePlan, problem: str) -> bool:
         """Take note of how a plan's golden request went (`problem` is empty where well); whether it may be selected."""
         current = self.plans.get(plan.digest)
-        if current is None or current.key != plan.key:
+        if current is None or not _proves_alike(current, plan):
             return False  # a route without it came meanwhile
         if problem:
             self.problems[plan.digest] = problem
@@ -318,6 +318,11 @@ def _outputs(plan: StagePlan, answer: Answer) -> dict[str, NDArray[Any]]:
     if missing:
         raise OperationError(f"no tier answered with the output {missing[0]!r}")
     return found
+
+
+def _proves_alike(plan: StagePlan, other: StagePlan) -> bool:
+    """Whether what one has proven holds for the other: the same segments and crossings, and the same answer asked."""
+    return (plan.key, plan.origin.golden) == (other.key, other.origin.golden)
 
 
 def _fits(request: Request, plan: StagePlan) -> bool:

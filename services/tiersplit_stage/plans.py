@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tiersplit_core.errors import InputError
 from tiersplit_wire.v1 import route_pb2 as pb
@@ -61,6 +61,8 @@ class StagePlan:
         outputs: the model's output tensors.
         crossings: bits and encoding per tensor that does not travel as it is.
         origin: what it serves.
+        bits: the narrowest width that its segments or crossings have; 64 where all is as it was imported.
+        own_golden: the golden answer is what the plan's own segments gave, crossings included; else it is the model's.
     """
 
     digest: str
@@ -72,6 +74,8 @@ class StagePlan:
     outputs: frozenset[str]
     crossings: Mapping[str, tuple[int, str]]
     origin: Origin
+    bits: int
+    own_golden: bool
 
     def own(self, position: int) -> range:
         """Positions that this tier runs when a request arrives at `position`; empty where it only relays.
@@ -134,7 +138,7 @@ def compile_plans(route: pb.Route, tier: str) -> dict[str, StagePlan]:
         if plan.digest in plans:
             raise InputError("another plan of the route has this digest", f"{path}.digest")
         _check_costs(plan, len(names), path)
-        origin = _origin(plan.bundle, plan.golden_blobs, plan.model) if plan.HasField("model") else own
+        origin = _origin_of(plan, own)
         plans[plan.digest] = _compiled(plan, _placed(plan, segments, names, path), origin, names, tier, path)
     return plans
 
@@ -150,6 +154,7 @@ def _compiled(
     outputs = frozenset(found.tensor for found in origin.model.outputs)
     given = frozenset(found.tensor for found in origin.model.inputs)
     _check_order([info for info, _ in placed], given, outputs, path)
+    crossings = {found.tensor: (found.bits or _PLAIN[0], found.encoding or _PLAIN[1]) for found in plan.crossings}
     return StagePlan(
         digest=plan.digest,
         key=_key(plan, placed),
@@ -158,9 +163,18 @@ def _compiled(
         tier=names.index(tier),
         tier_names=names,
         outputs=outputs,
-        crossings={found.tensor: (found.bits or 64, found.encoding or "raw") for found in plan.crossings},
+        crossings=crossings,
         origin=origin,
+        bits=min([plan.bits or _PLAIN[0], *(bits for bits, _ in crossings.values())]),
+        own_golden=bool(plan.golden_blobs) and not plan.HasField("model"),
     )
+
+
+def _origin_of(plan: pb.RoutePlan, own: Origin) -> Origin:
+    """What a plan serves: another bundle's model, or the route's own with another golden answer or the same."""
+    if plan.HasField("model"):
+        return _origin(plan.bundle, plan.golden_blobs, plan.model)
+    return replace(own, golden=tuple(plan.golden_blobs)) if plan.golden_blobs else own
 
 
 def _origin(bundle: str, golden: Iterable[str], model: pb.Model) -> Origin:

@@ -1,6 +1,7 @@
 """A head whose plans serve different models: each request is read by the model of the plan that runs it."""
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -150,6 +151,16 @@ def test_the_problem_of_a_plan_goes_with_the_plan(tiny, served):
     head.problems = {"011": "the link broke", "000": "differs"}
     head.update({"000": plans["000"]}, "", "")
     assert head.problems == {"000": "differs"}
+
+
+def test_a_plan_proves_itself_again_where_another_golden_answer_is_asked_of_it(tiny, served):
+    head, _ = served
+    plans = compile_plans(route_with_two_models(tiny), "edge")
+    head.update(plans, "", "")
+    assert head.verified == {"000", "011"}
+    asked = {**plans, "000": replace(plans["000"], origin=replace(plans["000"].origin, golden=("sha256:rated",)))}
+    head.update(asked, "", "")
+    assert head.verified == {"011"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Routes as one tier sees them."""
 
 import pytest
+from safetensors.numpy import save
 
 from tests.support.stages import TinyModel
 from tiersplit_core.errors import BundleError, InputError, OperationError
@@ -85,10 +86,68 @@ def test_the_golden_check_refuses_missing_misshapen_wrong_and_infinite_answers(m
         answers = {**good, "out": wrong}
         if wrong is None:
             del answers["out"]
-        with pytest.raises(OperationError, match="golden answer: out"):
+        with pytest.raises(OperationError, match="plan 012, golden request, compared with the model's answer: out"):
             golden.check(answers, plan)
     coarse = compile_plans(model.route(1, ["012"], "012", {}, bits=8), "edge")["012"]
     golden.check({**good, "out": good["out"] * 1.01}, coarse)
+
+
+def rated(model, answers, **more):
+    """A route whose plan `012` answers the golden request with `answers`, and whose plan `000` as the model."""
+    route = model.route(1, ["012", "000"], "012", {}, **more)
+    data = {"input/image": model.golden_input, **{f"output/{name}": value for name, value in answers.items()}}
+    route.plans[0].golden_blobs.append(model.blob(save(data)))
+    return route
+
+
+def test_a_plan_is_compared_with_the_answer_of_its_own_segments_where_the_route_has_one(model):
+    own = {name: value * 0.8 for name, value in model.reference(model.golden_input).items()}
+    plans = compile_plans(rated(model, own), "edge")
+    assert (plans["012"].own_golden, plans["000"].own_golden) == (True, False)
+    assert plans["012"].origin.signature == plans["000"].origin.signature, "clients see one model"
+    golden = Golden(BlobStore(model.bundle), plans["012"].origin)
+    golden.check({"out": own["scores"], "aux": own["aux"]}, plans["012"])
+    answer = model.reference(model.golden_input)
+    with pytest.raises(OperationError, match=r"plan 012.*own segments answered.*differs by 0\.25"):
+        golden.check({"out": answer["scores"], "aux": answer["aux"]}, plans["012"])
+
+
+@pytest.mark.parametrize(
+    ("crossing", "bits", "off", "own", "passes"),
+    [
+        (0, 0, 0.01, False, False),
+        (0, 8, 0.2, False, True),
+        (0, 8, 0.4, False, False),
+        (4, 8, 0.9, False, True),
+        (16, 8, 0.2, False, True),
+        (0, 8, 0.2, True, False),
+        (2, 2, 0.2, True, False),
+        (2, 2, 0.05, True, True),
+        (16, 0, 0.05, True, False),
+        (0, 0, 0.01, True, False),
+    ],
+)
+def test_how_far_an_answer_may_be_off_follows_the_narrowest_width_and_whose_answer_it_is(
+    model, crossing, bits, off, own, passes
+):
+    good = model.reference(model.golden_input)
+    route = rated(model, good, bits=crossing) if own else model.route(1, ["012"], "012", {}, bits=crossing)
+    route.plans[0].bits = bits
+    plan = compile_plans(route, "edge")["012"]
+    golden = Golden(BlobStore(model.bundle), plan.origin)
+    answers = {"out": good["scores"] * (1 + off), "aux": good["aux"]}
+    if passes:
+        golden.check(answers, plan)
+    else:
+        with pytest.raises(OperationError, match="allowed is"):
+            golden.check(answers, plan)
+
+
+def test_a_golden_answer_and_widths_are_nothing_that_frames_name(model):
+    plain = compile_plans(model.route(1, ["012"], "012", {}), "edge")["012"]
+    route = rated(model, model.reference(model.golden_input))
+    route.plans[0].bits = 8
+    assert compile_plans(route, "edge")["012"].key == plain.key
 
 
 def test_a_route_with_two_plans_of_one_digest_or_with_costs_for_other_tiers_is_refused(model):
