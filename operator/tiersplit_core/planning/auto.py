@@ -1,5 +1,9 @@
 """The solver `auto`: the fastest one that can prove its answer."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from tiersplit_core.cost.arrays import ProblemArrays
 from tiersplit_core.cost.memory import exceeded_tiers
 from tiersplit_core.planning.answer import solution_of
@@ -11,6 +15,24 @@ _NAME = "min-cut"
 
 
 def solve(arrays: ProblemArrays, options: SolverOptions) -> Solution:
+    """The best plan for layers as they are, or with bit widths where the problem lists any and they are faster."""
+    as_they_are = _as_they_are(arrays, options)
+    if not arrays.quantised:
+        return as_they_are
+    from tiersplit_core.planning.autosplit import exact  # noqa: PLC0415 - most problems list no bit widths
+
+    with_widths = exact.solve(arrays, options)
+    if _seconds(with_widths) <= _seconds(as_they_are):
+        return with_widths
+    # That nothing is faster was proven for layers as they are alone.
+    return replace(as_they_are, status=Status.FEASIBLE, gap=None, distortion=0.0)
+
+
+def _seconds(solution: Solution) -> float:
+    return np.inf if solution.objective_s is None else solution.objective_s
+
+
+def _as_they_are(arrays: ProblemArrays, options: SolverOptions) -> Solution:
     """The minimum cut for latency where it is proven and fits the memory, else the mixed-integer program."""
     if not arrays.throughput:
         cut = CutModel(arrays).solve(arrays)

@@ -33,7 +33,7 @@ SOLVERS = (
         "solver",
         "auto",
         "picks among the solvers below",
-        "optimal for layers as they are wherever min-cut or milp can prove it, else feasible with its gap",
+        "optimal wherever min-cut, milp or (where layers list bit widths) autosplit-exact can prove it, else feasible",
     ),
     SolverInfo(
         "min-cut",

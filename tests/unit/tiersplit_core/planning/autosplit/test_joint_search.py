@@ -81,6 +81,28 @@ def test_a_network_without_variants_is_placed_as_well_as_by_the_minimum_cut(prob
 
 
 @RELAXED
+@given(quantised(max_layers=4))
+def test_auto_gives_layers_bit_widths_where_that_is_faster_and_proves_it(problem):
+    found, exact = solve(problem, "auto"), solve(problem, "autosplit-exact")
+    assert (found.plan is None) == (exact.plan is None)
+    if found.plan is not None:
+        assert found.objective_s == pytest.approx(exact.objective_s, rel=1e-9, abs=1e-12)
+        assert found.status is exact.status
+
+
+@RELAXED
+@given(quantised(max_layers=4, tiers=3, objectives=tuple(Objective)))
+def test_auto_is_no_worse_than_the_search_or_layers_as_they_are_and_claims_no_proof_over_three_tiers(problem):
+    found, searched = solve(problem, "auto"), solve(problem, "autosplit")
+    plain = solve(replace(problem, layers=tuple(replace(layer, variants=()) for layer in problem.layers)), "auto")
+    reached = [answer.objective_s for answer in (searched, plain) if answer.plan is not None]
+    assert (found.plan is None) == (not reached)
+    if reached and any(layer.variants for layer in problem.layers):
+        assert found.objective_s <= min(reached) * (1 + 1e-9) + 1e-12
+        assert found.status is Status.FEASIBLE
+
+
+@RELAXED
 @given(quantised(max_layers=4, tiers=3))
 def test_over_three_tiers_the_answer_keeps_memory_and_error_and_beats_every_tier_alone(problem):
     joint = solve(problem, "autosplit")
