@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from tiersplit_control.quality import UNKNOWN, Quality
 from tiersplit_core.adaptation.estimator import LinkEstimate
 from tiersplit_core.errors import InputError
 from tiersplit_core.graph.ir import LayerGraph
@@ -26,6 +27,7 @@ class Catalogue:
         surface: the surface.
         profiles: per tier name.
         blobs: digest of the ONNX file per segment id.
+        quality: how accurate the model and its plans are.
     """
 
     graph: LayerGraph
@@ -33,6 +35,7 @@ class Catalogue:
     surface: Surface
     profiles: Mapping[str, TierProfile]
     blobs: Mapping[str, str]
+    quality: Quality = UNKNOWN
 
     @cached_property
     def plans(self) -> Mapping[str, Plan]:
@@ -59,6 +62,11 @@ class Catalogue:
     def fallback(self) -> str | None:
         """The plan that needs the first tier alone, where there is one."""
         return next((digest for digest, reach in self.reach.items() if reach == 0), None)
+
+    def accuracy(self, digest: str) -> float | None:
+        """Share of right answers of a plan, as measured; a plan that runs layers as they are has the model's own."""
+        quality = self.quality
+        return quality.accuracies.get(digest) if self.plans[digest].widths else quality.whole
 
     def split(self, digest: str) -> dict[str, int]:
         """How many layers each tier has."""

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tiersplit_api.v1alpha1.model import Validation
+from tiersplit_bundle.accuracies import Accuracies
 from tiersplit_control.intent import Intent
 from tiersplit_core.quantization.statistics import FLOAT_BITS, Statistics
 
@@ -37,3 +39,16 @@ class Quality:
 
 UNKNOWN = Quality()
 """Nothing is known: plans run layers as they are."""
+
+
+def quality_of(validation: Validation, statistics: Statistics | None, accuracies: Accuracies | None) -> Quality:
+    """What a bundle says for the validation that its manifest asks for; what another metric measured says nothing.
+
+    Args:
+        validation: the manifest's.
+        statistics: the bundle's, for quantisation.
+        accuracies: the bundle's.
+    """
+    if validation.uri is None or accuracies is None or accuracies.metric != validation.metric.value:
+        return Quality(statistics)
+    return Quality(statistics, accuracies.plans, accuracies.whole)

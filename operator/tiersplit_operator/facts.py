@@ -277,6 +277,9 @@ class AdaptationView:
         selected: digest of the plan that heads use; None: none yet.
         split: how many layers each tier has, as in `edge:12,cloud:40`.
         stages: what each tier does in the selected plan.
+        accuracy: its share of right answers on the validation data; None: not known.
+        bits: its widths of weights and activations, as in `W8A8`; empty: the model's own.
+        form: how its layers of fewer bits run; empty: there are none.
         plans: how many plans the route has.
         gap: how far the best of the plans may be from the best of all.
         selectable: digests of the plans that answered their golden request.
@@ -297,6 +300,9 @@ class AdaptationView:
     selected: str | None = None
     split: str = ""
     stages: tuple[StageSeen, ...] = ()
+    accuracy: float | None = None
+    bits: str = ""
+    form: str = ""
     plans: int = 0
     gap: float | None = None
     selectable: frozenset[str] = frozenset()

@@ -18,15 +18,15 @@ from tiersplit_core.errors import InfeasibleError, OperationError, TiersplitErro
 from tiersplit_core.units import format_bytes
 from tiersplit_operator.clients.registry import TIER_ANNOTATION, RegistryClient
 from tiersplit_operator.decide.progress import PlanOrder
-from tiersplit_operator.facts import Key, PlanFailure
+from tiersplit_operator.facts import ArtifactRecord, Key, PlanFailure
 from tiersplit_operator.metrics import PLAN_SECONDS, PLANS
 from tiersplit_operator.plan_outcome import ANNOTATION
-from tiersplit_operator.planner_worker import make_request
+from tiersplit_operator.planner_worker import Known, make_request
 from tiersplit_operator.schedule import Backoff
 from tiersplit_operator.settings import PlannerSettings
 
 log = logging.getLogger("tiersplit.operator.planner")
-MAX_GRAPH_BYTES = 32 * 2**20
+MAX_DOCUMENT_BYTES = 32 * 2**20
 MAX_PROFILE_BYTES = 16 * 2**20
 MAX_REMEMBERED = 2048
 MAX_ANSWER_BYTES = 64 * 2**20
@@ -130,10 +130,15 @@ class Planner:
 
     async def _plan(self, order: PlanOrder) -> None:
         artifact = order.artifact
-        graph = await self._registry.blob(artifact.reference, artifact.graph, MAX_GRAPH_BYTES)
-        profiles = {tier: [await self._profile(order, one) for one in found] for tier, found in order.profiles.items()}
+        known = Known(
+            graph=await self._document(artifact, artifact.graph),
+            profiles={t: [await self._profile(order, one) for one in found] for t, found in order.profiles.items()},
+            segments=artifact.segments,
+            quantization=await self._document(artifact, artifact.quantization),
+            accuracies=await self._document(artifact, artifact.accuracies),
+        )
         manifest = order.resource.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"status"})
-        found = await self._compute(make_request(manifest, graph, profiles, artifact.segments))
+        found = await self._compute(make_request(manifest, known))
         if "error" in found:
             raise (InfeasibleError if found.get("infeasible") else OperationError)(str(found["error"]))
         surface = Blob(media.SURFACE, canonical_json(found["surface"]), {ANNOTATION: str(found["outcome"])})
@@ -142,6 +147,10 @@ class Planner:
             for tier, profile in found["profiles"].items()
         ]
         await self._registry.extend(artifact.reference, [surface, *refined], f"plan-{order.key}")
+
+    async def _document(self, artifact: ArtifactRecord, digest: str) -> bytes:
+        """A blob of the bundle; empty where it has none."""
+        return await self._registry.blob(artifact.reference, digest, MAX_DOCUMENT_BYTES) if digest else b""
 
     async def _profile(self, order: PlanOrder, which: str) -> bytes:
         if which.startswith("oci://"):

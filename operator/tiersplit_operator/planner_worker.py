@@ -8,38 +8,69 @@ import json
 import resource as limits
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tiersplit_api.v1alpha1.loading import resource_from
-from tiersplit_control.intent import intent_of
+from tiersplit_api.v1alpha1.model import Validation
+from tiersplit_bundle.accuracies import accuracies_from_json
+from tiersplit_control.intent import Intent, intent_of
+from tiersplit_control.quality import Quality, quality_of
 from tiersplit_control.surfaces import Settled, Waiting, replay
 from tiersplit_core.errors import InfeasibleError, TiersplitError
 from tiersplit_core.graph.ir import LayerGraph
 from tiersplit_core.graph.serialization import graph_from_json
-from tiersplit_core.planning.surface import surface_to_json
+from tiersplit_core.planning.surface import Conditions, Surface, surface_to_json
 from tiersplit_core.profile.json import profile_from_json, profile_to_json
 from tiersplit_core.profile.layers import TierProfile
 from tiersplit_core.profile.refine import merge_segments
+from tiersplit_core.quantization.json import statistics_from_json
 from tiersplit_operator.plan_outcome import PlanOutcome
 
 Document = Mapping[str, Any]
 
 
-def make_request(
-    manifest: Document, graph: bytes, profiles: Mapping[str, Sequence[bytes]], segments: Mapping[str, str]
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was found out about a model so far.
+
+    Attributes:
+        graph: the layer graph's JSON.
+        profiles: per tier the JSON of its layers' profile, then those of segments.
+        segments: digest of the ONNX file per id of a segment that was cut.
+        quantization: JSON of the statistics for quantisation; empty: there are none.
+        accuracies: JSON of the accuracies that were measured; empty: none was.
+    """
+
+    graph: bytes
+    profiles: Mapping[str, Sequence[bytes]]
+    segments: Mapping[str, str]
+    quantization: bytes = b""
+    accuracies: bytes = b""
+
+
+def make_request(manifest: Document, known: Known) -> bytes:
     """What the process reads.
 
     Args:
         manifest: the resource.
-        graph: the layer graph's JSON.
-        profiles: per tier the JSON of its layers' profile, then those of segments.
-        segments: digest of the ONNX file per id of a segment that was cut.
+        known: what planning begins with.
     """
-    encoded = {tier: [base64.b64encode(data).decode() for data in found] for tier, found in profiles.items()}
-    about = {"manifest": manifest, "graph": base64.b64encode(graph).decode(), "profiles": encoded}
-    return json.dumps({**about, "segments": dict(segments)}).encode()
+    documents = {name: _encoded(getattr(known, name)) for name in ("graph", "quantization", "accuracies")}
+    profiles = {tier: [_encoded(data) for data in found] for tier, found in known.profiles.items()}
+    return json.dumps(
+        {"manifest": manifest, **documents, "profiles": profiles, "segments": dict(known.segments)}
+    ).encode()
+
+
+def _encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _decoded(text: str) -> Any:
+    """The JSON value; None where there is none."""
+    data = base64.b64decode(text)
+    return json.loads(data) if data else None
 
 
 def answer(request: bytes) -> dict[str, Any]:
@@ -53,17 +84,28 @@ def answer(request: bytes) -> dict[str, Any]:
 
 
 def _planned(request: Document) -> dict[str, Any]:
-    graph = graph_from_json(json.loads(base64.b64decode(request["graph"])))
+    graph = graph_from_json(_decoded(request["graph"]))
     profiles = {tier: _merged(tier, found, graph) for tier, found in request["profiles"].items()}
-    found = replay(graph, profiles, request["segments"], intent_of(resource_from(request["manifest"])))
+    resource = resource_from(request["manifest"])
+    intent, quality = intent_of(resource), _quality(request, resource.spec.model.validation, graph)
+    found = replay(graph, profiles, request["segments"], intent, quality)
     if isinstance(found, Waiting):
         return _waiting(found)
-    return _settled(found)
+    return _settled(found, intent, quality)
+
+
+def _quality(request: Document, validation: Validation, graph: LayerGraph) -> Quality:
+    statistics, accuracies = _decoded(request["quantization"]), _decoded(request["accuracies"])
+    return quality_of(
+        validation,
+        None if statistics is None else statistics_from_json(statistics, list(graph.index)),
+        None if accuracies is None else accuracies_from_json(accuracies),
+    )
 
 
 def _merged(tier: str, encoded: Sequence[str], graph: LayerGraph) -> TierProfile:
     """The layers' profile with the segments of all the others; names of tiers are the resource's own."""
-    layers, *others = (json.loads(base64.b64decode(text)) for text in encoded)
+    layers, *others = (_decoded(text) for text in encoded)
     profile = replace(profile_from_json(layers, graph), tier=tier)
     for other in others:
         measured = profile_from_json(other)
@@ -78,18 +120,32 @@ def _waiting(found: Waiting) -> dict[str, Any]:
         plans=len(surface.plans),
         round=found.round.number,
         uncut=len(found.work.uncut),
+        unrated=len(found.work.unrated),
         unmeasured={tier: tuple(ids) for tier, ids in found.work.unmeasured.items()},
     )
     return {"surface": surface_to_json(surface), "outcome": outcome.to_text(), "profiles": {}}
 
 
-def _settled(found: Settled) -> dict[str, Any]:
-    base_bytes = {tier: profile.base_bytes for tier, profile in found.profiles.items()}
+def _settled(found: Settled, intent: Intent, quality: Quality) -> dict[str, Any]:
     outcome = PlanOutcome(
-        settled=True, plans=len(found.surface.plans), round=found.rounds, off=found.off, base_bytes=base_bytes
+        settled=True,
+        plans=len(found.surface.plans),
+        round=found.rounds,
+        off=found.off,
+        base_bytes={tier: profile.base_bytes for tier, profile in found.profiles.items()},
+        quantised=sum(bool(plan.widths) for plan in found.surface.plans),
+        accuracy=_fastest_accuracy(found.surface, intent, quality),
+        whole=quality.whole,
     )
     profiles = {tier: profile_to_json(profile) for tier, profile in found.profiles.items()}
     return {"surface": surface_to_json(found.surface), "outcome": outcome.to_text(), "profiles": profiles}
+
+
+def _fastest_accuracy(surface: Surface, intent: Intent, quality: Quality) -> float | None:
+    """The accuracy of the plan that is the best while links are as declared."""
+    bandwidths = tuple(link.believed_bps for link in intent.links)
+    plan = surface.best(Conditions(bandwidths, batch=intent.batches[0])).plan
+    return quality.accuracies.get(plan.digest) if plan.widths else quality.whole
 
 
 def main(arguments: Sequence[str]) -> None:

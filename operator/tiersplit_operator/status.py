@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tiersplit_control.words import accuracy_text
 from tiersplit_core.units import format_bytes, format_seconds
 from tiersplit_operator.conditions import Conditions, format_time
 from tiersplit_operator.decide.progress import Progress
@@ -54,7 +55,9 @@ def _plan(view: AdaptationView, selected: str) -> Tree:
     found: Tree = {"digest": selected, "split": view.split, "stages": [_stage(stage) for stage in view.stages]}
     if view.expected_s is not None:
         found |= {"latencyMilliseconds": _milliseconds(view.expected_s), "latency": format_seconds(view.expected_s)}
-    return found
+    if view.accuracy is not None:
+        found["accuracy"] = accuracy_text(view.accuracy)
+    return found | {name: text for name, text in (("bits", view.bits), ("form", view.form)) if text}
 
 
 def _stage(stage: StageSeen) -> Tree:

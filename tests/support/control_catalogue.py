@@ -10,7 +10,9 @@ from tiersplit_core.graph.ir import INPUT, Layer, LayerGraph, TensorSpec
 from tiersplit_core.planning.problem import Objective, Tier
 from tiersplit_core.planning.surface import SurfaceBox, build_surface
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
-from tiersplit_core.profile.refine import emulate
+from tiersplit_core.profile.refine import emulate, merge_forms
+from tiersplit_core.quantization.forms import RunForm
+from tiersplit_core.quantization.statistics import BIT_WIDTHS, Clip, LayerStatistics, Metric, Statistics
 
 TIERS = ("edge", "mdc", "cloud")
 SLOWDOWNS = dict(zip(TIERS, (100, 10, 1), strict=True))
@@ -33,6 +35,23 @@ def profile(segments: dict[str, float] | None = None) -> TierProfile:
     layers = {f"l{i}": Timing(0.01) for i in range(4)}
     timings = {digest: Timing(seconds) for digest, seconds in (segments or {}).items()}
     return TierProfile("machine", ProfileKind.MEASURED, "g", 1, {}, {1: BatchProfile(layers, Timing(0.04), timings)})
+
+
+def quantised(slowdown: float = 1.0) -> TierProfile:
+    """The edge's, slowed down: integer kernels take a third of the time, packed weights twice."""
+    factors = {RunForm.INT8: 1 / 3, RunForm.PACKED: 2.0}
+    forms = {form: {f"l{i}": Timing(0.01 * factor) for i in range(4)} for form, factor in factors.items()}
+    return emulate(merge_forms(profile(), {1: forms}), "edge", slowdown)
+
+
+def statistics() -> Statistics:
+    """Each bit less makes four times the error."""
+    errors = {bits: 4.0**-bits for bits in BIT_WIDTHS}
+    layers = (
+        LayerStatistics(layer.name, 250, layer.output_bytes // 4, errors, errors, kept_bytes=0)
+        for layer in graph().layers
+    )
+    return Statistics(Metric.MSE, Clip.MSE, 8, tuple(layers), errors)
 
 
 def intent(**changes: object) -> Intent:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from tests.support.operator_context import manifest, settings
+from tiersplit_operator.decide.planning import MAX_STEPS
 from tiersplit_operator.decide.steps import decide
 from tiersplit_operator.facts import (
     AdaptationView,
@@ -52,7 +53,7 @@ def facts(body=None, **fields):
     return Facts(KEY, NOW, body or given(), **{"artifacts": {GIVEN: profiled()}, **fields})
 
 
-def settled(known, *answers, options=None, limit=40):
+def settled(known, *answers, options=None, limit=2 * MAX_STEPS):
     """Decide until nothing more is needed; the registry answers from `answers`, in turn, then with nothing.
 
     An answer is an ArtifactRecord or None for the next reference that is asked for.

@@ -12,6 +12,7 @@ from tiersplit_bundle.bundle import Bundle
 from tiersplit_bundle.layout import parse_document
 from tiersplit_control.catalogue import Catalogue
 from tiersplit_control.intent import Intent, intent_of
+from tiersplit_control.quality import Quality
 from tiersplit_control.routing import make_route
 from tiersplit_core.errors import OperationError
 from tiersplit_core.planning.surface_json import surface_from_json
@@ -87,7 +88,12 @@ def catalogue_of(bundle: Bundle) -> Catalogue:
     """
     surface = surface_from_json(bundle.read_json(media.SURFACE))
     blobs = {segment.id: segment.digest for segment in bundle.segments}
-    return Catalogue(bundle.graph, surface.tiers, surface, _profiles(bundle), blobs)
+    return Catalogue(bundle.graph, surface.tiers, surface, _profiles(bundle), blobs, _quality(bundle))
+
+
+def _quality(bundle: Bundle) -> Quality:
+    known = bundle.accuracies
+    return Quality() if known is None else Quality(accuracies=known.plans, whole=known.whole)
 
 
 def _profiles(bundle: Bundle) -> dict[str, TierProfile]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from tiersplit_api.v1alpha1.types import PINNED_PLAN
 from tiersplit_control.catalogue import Catalogue
+from tiersplit_control.words import bits_text, form_text
 from tiersplit_core.adaptation.policy import Mode, Verdict
 from tiersplit_operator.adaptation.member import MAX_MOVES, Member
 from tiersplit_operator.adaptation.outlook import Outlook
@@ -30,6 +31,9 @@ def view_of(member: Member, now: float) -> AdaptationView:
         selected=digest or None,
         split=_split(catalogue.split(digest)) if own else "",
         stages=_stages(catalogue, digest, seen.batch) if own else (),
+        accuracy=catalogue.accuracy(digest) if own else None,
+        bits=bits_text(catalogue.plans[digest]) if own else "",
+        form=form_text(catalogue.plans[digest]) if own else "",
         plans=len(catalogue.plans),
         gap=catalogue.surface.epsilon,
         selectable=frozenset(map(plan_digest, member.selectable(now))),

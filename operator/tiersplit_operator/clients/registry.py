@@ -34,7 +34,7 @@ TIMEOUT_S, ATTEMPTS, TRANSFER_S = 5.0, 3, 120.0
 MAX_BUNDLES = 64
 THREADS = 8
 MAX_PROFILE_BYTES = 16 * 2**20
-DOCUMENTS = frozenset({media.GRAPH, media.SURFACE, media.PROFILE})
+DOCUMENTS = frozenset({media.GRAPH, media.SURFACE, media.PROFILE, media.ACCURACIES})
 """What planning and adaptation read of a bundle; models and segments stay where they are."""
 TIER_ANNOTATION = "tiersplit.tier"
 """Annotation of a profile's entry in a bundle's manifest: the tier's name."""
@@ -191,13 +191,16 @@ class RegistryClient:
             base=str(annotations.get(media.BASE, manifest.digest)),
             graph=by_type[media.GRAPH][0].digest if bundle and media.GRAPH in by_type else "",
             segments={
-                entry.annotations.get(media.SEGMENT_ID, ""): entry.digest for entry in by_type.get(media.SEGMENT, ())
+                entry.annotations.get(media.SEGMENT_ID, ""): entry.digest
+                for entry in by_type.get(media.SEGMENT, ())
+                if media.FORM not in entry.annotations
             },
             profiles={self._tier(registry, entry): entry.digest for entry in by_type.get(media.PROFILE, ())}
             if bundle
             else {},
             surface=surface.digest if surface else "",
             quantization=_newest(by_type, media.QUANTIZATION),
+            accuracies=_newest(by_type, media.ACCURACIES),
             outcome=surface.annotations.get(ANNOTATION, "") if surface else "",
             annotations={str(key): str(value) for key, value in annotations.items()},
         )

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tiersplit_api.v1alpha1.model import Validation
 from tiersplit_api.v1alpha1.tiers import Tier
 from tiersplit_api.v1alpha1.types import SplitDeployment
 from tiersplit_control.intent import Intent
@@ -37,10 +38,12 @@ def segments_key(layers: str, segments: Iterable[str]) -> str:
     return key_of([layers, sorted(segments)])
 
 
-def plan_key(bundle: str, profiles: Mapping[str, Iterable[str]], intent: Intent) -> str:
+def plan_key(bundle: str, profiles: Mapping[str, Iterable[str]], intent: Intent, validation: Validation) -> str:
     """Names what planning with these profiles (digests per tier) comes to; the resource's name plays no part."""
     tiers = [(tier.name, tier.memory_bytes) for tier in intent.tiers]
     links = [(link.source, link.target, link.bandwidth_bps, link.latency_s) for link in intent.links]
     goals = [intent.objective.value, intent.raw_input_stays, intent.result_returns, list(intent.batches)]
+    narrow = [intent.weight_bits, intent.activation_bits, intent.max_drop, intent.least_accuracy]
+    rated = validation.model_dump(mode="json", exclude_none=True)
     measured = {tier: list(digests) for tier, digests in profiles.items()}
-    return key_of([bundle, measured, tiers, links, goals])
+    return key_of([bundle, measured, tiers, links, goals, narrow, rated])

@@ -19,7 +19,7 @@ from tiersplit_operator.resources.addresses import tier_addresses
 from tiersplit_operator.resources.context import Context
 from tiersplit_operator.resources.jobs import materialise_job
 
-MAX_STEPS = 24
+MAX_STEPS = 48
 """Every round is planned and measured once, and cut and rated some times; the planner's rounds allow no more steps."""
 
 
@@ -48,7 +48,7 @@ def _step(
     intent = progress.intent
     if intent is None:
         return progress, None, None
-    key = plan_key(artifact.digest, progress.measured, intent)
+    key = plan_key(artifact.digest, progress.measured, intent, context.resource.spec.model.validation)
     reference = progress.tagged(f"plan-{key}")
     if reference not in progress.facts.artifacts:
         return progress.need(reference), None, None

@@ -1,11 +1,10 @@
 """Plans with bit widths in a surface: looked for, rated, and kept where they are accurate and the fastest."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from tests.support.control_catalogue import graph, intent, profile
+from tests.support.control_catalogue import graph, intent, profile, quantised, statistics
 from tiersplit_control.intent import DeclaredLink, Intent
 from tiersplit_control.quality import Quality
 from tiersplit_control.surfaces import Profiles, Settled, Waiting, replay
@@ -15,23 +14,12 @@ from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.problem import Tier
 from tiersplit_core.planning.segments import plan_segments, segments_of
 from tiersplit_core.profile.layers import Timing
-from tiersplit_core.profile.refine import emulate, merge_forms, merge_segments
+from tiersplit_core.profile.refine import emulate, merge_segments
 from tiersplit_core.quantization.forms import RunForm
-from tiersplit_core.quantization.statistics import BIT_WIDTHS, Clip, LayerStatistics, Metric, Statistics
 
 WHOLE = 0.98
 STEPS = 100
 """Cutting, rating and measuring come to an end within these."""
-
-
-def statistics() -> Statistics:
-    """Each bit less makes four times the error."""
-    errors = {bits: 4.0**-bits for bits in BIT_WIDTHS}
-    layers = (
-        LayerStatistics(layer.name, 250, layer.output_bytes // 4, errors, errors, kept_bytes=0)
-        for layer in graph().layers
-    )
-    return Statistics(Metric.MSE, Clip.MSE, 8, tuple(layers), errors)
 
 
 def slow_edge(**changes: object) -> Intent:
@@ -51,7 +39,7 @@ class World:
 
     def __init__(self, accuracy: float, asked: Intent) -> None:
         self.accuracy, self.asked = accuracy, asked
-        self.profiles: Profiles = {"edge": _with_forms(3.0), "cloud": emulate(profile(), "cloud", 1.0)}
+        self.profiles: Profiles = {"edge": quantised(3.0), "cloud": emulate(profile(), "cloud", 1.0)}
         self.blobs: dict[str, str] = {}
         self.accuracies: dict[str, float] = {}
         self.rated: list[Plan] = []
@@ -75,15 +63,9 @@ class World:
             self.profiles = {**self.profiles, tier: merge_segments(self.profiles[tier], {1: timings})}
 
     def _seconds(self, tier, spec) -> float:
-        seen = _with_forms(3.0).batches[1] if tier == "edge" else profile().batches[1]
+        seen = quantised(3.0).batches[1] if tier == "edge" else profile().batches[1]
         narrow = dict(spec.widths)
         return sum((seen.forms[spec.form] if name in narrow else seen.layers)[name].median_s for name in spec.layers)
-
-
-def _with_forms(slowdown: float):
-    speeds: Mapping[RunForm, float] = {RunForm.INT8: 1 / 3, RunForm.PACKED: 2.0}
-    forms = {form: {f"l{i}": Timing(0.01 * factor) for i in range(4)} for form, factor in speeds.items()}
-    return emulate(merge_forms(profile(), {1: forms}), "edge", slowdown)
 
 
 def at(bandwidth_bps: float) -> Conditions:

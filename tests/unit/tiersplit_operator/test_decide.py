@@ -21,6 +21,7 @@ from tests.support.operator_facts import (
     waiting,
 )
 from tiersplit_operator import comparison
+from tiersplit_operator.decide.planning import MAX_STEPS
 from tiersplit_operator.facts import JobState, PlanFailure, Pod
 
 
@@ -267,7 +268,7 @@ def test_a_cut_that_lacks_a_segment_is_no_endless_loop():
 
 def test_planning_that_never_settles_comes_to_an_end():
     plan = artifact("plan", outcome=waiting(unmeasured={"edge": ["seg-a"]}), segments={"seg-a": digest("a")})
-    progress = settled(facts(), *[plan] * 40)
+    progress = settled(facts(), *[plan] * 2 * MAX_STEPS)
     assert said(progress, "Planned") == ("False", "PlanningFailed")
 
 

@@ -8,19 +8,22 @@ import sys
 
 import pytest
 
-from tests.support.control_catalogue import graph
+from tests.support.control_catalogue import graph, quantised, statistics
 from tests.support.operator_context import manifest
 from tests.support.operator_facts import facts, settled
+from tiersplit_bundle.accuracies import Accuracies, accuracies_to_json
 from tiersplit_core.errors import OperationError
 from tiersplit_core.graph.serialization import graph_to_json
 from tiersplit_core.profile.json import profile_to_json
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
+from tiersplit_core.quantization.json import statistics_to_json
 from tiersplit_operator.facts import Key
 from tiersplit_operator.plan_outcome import PlanOutcome
 from tiersplit_operator.planner import Planner, WorkerProcess
-from tiersplit_operator.planner_worker import answer, make_request
+from tiersplit_operator.planner_worker import Known, answer, make_request
 from tiersplit_operator.settings import PlannerSettings
 
+VALIDATED = {"source": {"onnxUri": "pvc://models/m.onnx"}, "validation": {"uri": "v.npz"}}
 ONE, TWO = Key("shop", "one"), Key("shop", "two")
 MADE = {"surface": {"plans": []}, "outcome": "{}", "profiles": {"edge": {"tier": "edge"}}}
 
@@ -92,6 +95,14 @@ def test_what_went_wrong_is_tried_again_later_and_later():
     assert next(iter(run(compute, ONE, rounds=3)[2].values())).retry_in_s == 20.0
 
 
+def encoded(value):
+    return base64.b64encode(json.dumps(value).encode()).decode()
+
+
+def accuracies(plans=None):
+    return accuracies_to_json(Accuracies("Top1", 0.98, plans or {}))
+
+
 def request(**spec):
     profiles = {}
     for tier, seconds in (("edge", 0.1), ("mdc", 0.01), ("cloud", 0.001)):
@@ -102,7 +113,8 @@ def request(**spec):
         {"from": "edge", "to": "mdc", "bandwidth": "10M", "latencyMilliseconds": 5},
         {"from": "mdc", "to": "cloud", "bandwidth": "100M", "latencyMilliseconds": 5},
     ]
-    return make_request(manifest(links=links, **spec), json.dumps(graph_to_json(graph())).encode(), profiles, {})
+    known = Known(json.dumps(graph_to_json(graph())).encode(), profiles, {})
+    return make_request(manifest(links=links, **spec), known)
 
 
 def test_the_worker_says_what_is_to_be_cut_and_measured():
@@ -112,6 +124,33 @@ def test_the_worker_says_what_is_to_be_cut_and_measured():
     assert outcome.uncut >= 1
     assert set(outcome.unmeasured) <= {"edge", "mdc", "cloud"}
     assert len(found["surface"]["plans"]) == outcome.plans
+
+
+def narrow_request(accuracy=None):
+    """An edge whose integer kernels are fast; its only plan with fewer bits that matters has this accuracy."""
+    body = json.loads(request(model=VALIDATED, tiers=[{"name": tier} for tier in ("edge", "mdc", "cloud")]))
+    body["profiles"]["edge"] = [encoded(profile_to_json(quantised(3.0)))]
+    body["quantization"] = encoded(statistics_to_json(statistics()))
+    rated = answer(json.dumps(body | {"accuracies": encoded(accuracies())}).encode())
+    plans = [plan["digest"] for plan in rated["surface"]["plans"] if "widths" in plan]
+    measured = accuracies(dict.fromkeys(plans, accuracy) if accuracy else {})
+    return json.dumps(body | {"accuracies": encoded(measured)}).encode()
+
+
+def test_the_worker_asks_for_the_accuracy_of_plans_with_fewer_bits_before_anything_is_measured():
+    found = answer(narrow_request())
+    outcome = PlanOutcome.read(found["outcome"])
+    assert outcome.unrated >= 1
+    assert outcome.unmeasured == {}
+    assert sum("widths" in plan for plan in found["surface"]["plans"]) >= outcome.unrated
+
+
+def test_what_was_rated_by_another_metric_counts_for_nothing():
+    body = json.loads(narrow_request(0.98))
+    body["manifest"]["spec"]["model"]["validation"]["metric"] = "Top5"
+    found = answer(json.dumps(body).encode())
+    assert PlanOutcome.read(found["outcome"]).unrated == 0
+    assert not any("widths" in plan for plan in found["surface"]["plans"])
 
 
 def test_the_worker_says_what_does_not_fit():

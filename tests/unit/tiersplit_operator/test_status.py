@@ -59,6 +59,13 @@ def test_it_is_what_the_definition_allows_and_says_what_people_ask():
     assert found["observedGeneration"] == 1
 
 
+def test_the_plans_accuracy_bits_and_form_are_told_where_they_are_known():
+    plan = status(view(accuracy=0.978, bits="W8A8", form="int8"))["plan"]
+    assert (plan["accuracy"], plan["bits"], plan["form"]) == ("97.80%", "W8A8", "int8")
+    Status.model_validate(status(view(accuracy=1.0)))
+    assert not {"accuracy", "bits", "form"} & status()["plan"].keys()
+
+
 def test_the_same_facts_give_the_same_status_and_nothing_is_written():
     found = status()
     again = status(before=found)
