@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -17,8 +17,8 @@ from tiersplit_control.catalogue import Catalogue
 from tiersplit_core.errors import OperationError, TiersplitError
 from tiersplit_operator.adaptation.member import Look, Member
 from tiersplit_operator.adaptation.news import News
-from tiersplit_operator.adaptation.polling import Poller
-from tiersplit_operator.adaptation.samples import Seen
+from tiersplit_operator.adaptation.polling import Answer, Poller
+from tiersplit_operator.adaptation.rounds import Rounds, Watched
 from tiersplit_operator.adaptation.serving import BundleSource, Served, Wanted, catalogue_of, plain_route, wanted_by
 from tiersplit_operator.adaptation.succession import plan_digest, succeeding
 from tiersplit_operator.adaptation.views import view_of
@@ -29,7 +29,6 @@ from tiersplit_operator.settings import OperatorSettings
 from tiersplit_wire.v1 import route_pb2 as pb
 
 TICK_S = 0.1
-SHORTEST_POLL_S, LONGEST_POLL_S = 1.0, 60.0
 KEPT_CATALOGUES = 64
 SOON_S = 0.05
 LONGEST_PAUSE_S = 600.0
@@ -183,10 +182,10 @@ class Fleet:
         entry.due = min(entry.due, now + (SOON_S if news else entry.member.served.intent.polling_s))
 
     async def run(self) -> None:
-        """Look at every resource in its period, and poll Prometheus, until cancelled."""
+        """Look at every resource and ask Prometheus about it, in its period, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             if self._poller is not None:
-                tasks.create_task(self._poll(self._poller))
+                tasks.create_task(Rounds(self._poller, self._watched, self._polled, self._clock).run())
             while True:
                 for key in self._due():
                     tasks.create_task(self._look(key))
@@ -236,33 +235,22 @@ class Fleet:
         async with self._writing:
             await entry.writer.write(route, plan_digest(route.selected))
 
-    async def _poll(self, poller: Poller) -> None:
-        while True:
-            began, period_s = self._clock(), self._period_s()
-            asked = {
-                key: member
-                for key, member in self._members()
-                if member.telemetry.due(began + TICK_S, member.served.intent.polling_s)
-            }
-            if asked:
-                queries = {key: member.served.wanted.queries for key, member in asked.items()}
-                for key, (seen, problem) in (await poller.poll(queries, period_s)).items():
-                    self._polled(key, asked[key], seen, problem)
-            await asyncio.sleep(max(period_s - (self._clock() - began), TICK_S))
+    def _watched(self) -> dict[Key, Watched]:
+        found = {}
+        for key, entry in self._entries.items():
+            if entry.member is not None:
+                served, asked = entry.member.served, entry.member.telemetry.asked
+                found[key] = Watched(served.intent.polling_s, served.wanted.queries, asked)
+        return found
 
-    def _polled(self, key: Key, member: Member, seen: Seen, problem: str) -> None:
+    def _polled(self, key: Key, answer: Answer) -> None:
         now, entry = self._clock(), self._entries.get(key)
-        member.notice(now)  # what this answer ends was observed until now
-        member.telemetry.take(seen, problem, now)
-        if entry is not None and member.telemetry.changed_at == now:
-            entry.due = min(entry.due, now + member.served.intent.polling_s)
-
-    def _members(self) -> Iterable[tuple[Key, Member]]:
-        return [(key, entry.member) for key, entry in self._entries.items() if entry.member is not None]
-
-    def _period_s(self) -> float:
-        periods = [member.served.intent.polling_s for _, member in self._members()]
-        return min(max(min(periods, default=SHORTEST_POLL_S), SHORTEST_POLL_S), LONGEST_POLL_S)
+        if entry is None or entry.member is None:
+            return
+        entry.member.notice(now)  # what this answer ends was observed until now
+        entry.member.telemetry.take(*answer, now)
+        if entry.member.telemetry.changed_at == now:
+            entry.due = min(entry.due, now + entry.member.served.intent.polling_s)
 
     async def _read(self, reference: str) -> tuple[Bundle, Catalogue]:
         """A bundle and its plans; resources that share a bundle share both, and read it once."""

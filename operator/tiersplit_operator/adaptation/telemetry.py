@@ -19,14 +19,14 @@ class Telemetry:
         seen: the newest numbers.
         problem: why the newest poll told nothing usable; empty: it did.
         failing_since: monotonic second of the first of the polls in a row that failed.
-        asked_at: monotonic second of the newest poll.
+        asked: there was a poll.
         changed_at: monotonic second of the newest poll that said something else than the one before.
     """
 
     seen: Seen = field(default_factory=Seen)
     problem: str = ""
     failing_since: float | None = None
-    asked_at: float | None = None
+    asked: bool = False
     changed_at: float = -math.inf
     _known: bool = False
 
@@ -40,7 +40,7 @@ class Telemetry:
         """
         lost = "Prometheus has no sample of this resource any more" if self._known and not seen.values else ""
         before = self.seen, self.problem
-        self.seen, self.asked_at = seen, now
+        self.seen, self.asked = seen, True
         self.problem = problem or "; ".join(seen.doubts[:SHOWN_DOUBTS]) or lost
         if (self.seen, self.problem) != before:
             self.changed_at = now
@@ -49,10 +49,6 @@ class Telemetry:
             self.failing_since = None
         elif self.failing_since is None:
             self.failing_since = now
-
-    def due(self, now: float, period_s: float) -> bool:
-        """Whether it is time for the next poll."""
-        return self.asked_at is None or now - self.asked_at >= period_s
 
     def failed(self, now: float, threshold: int, period_s: float) -> bool:
         """Whether so many polls in a row have failed."""

@@ -26,7 +26,9 @@ class PrometheusClient:
 
     def __init__(self, bearer_file: str = "") -> None:
         self._bearer = Path(bearer_file) if bearer_file else None
-        self._http = httpx.AsyncClient(follow_redirects=False, trust_env=False)
+        # Who asks bounds how many queries are under way: none waits for a connection that one which hangs keeps.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+        self._http = httpx.AsyncClient(follow_redirects=False, trust_env=False, limits=limits)
 
     async def __aenter__(self) -> Self:
         return self

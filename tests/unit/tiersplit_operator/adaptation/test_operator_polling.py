@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.support.adaptation import KEY, PLACES, Api, Bundles, Clock, fleet, resource, target
+from tests.support.adaptation import KEY, PLACES
 from tests.support.virtual_time import run_virtually
 from tests.unit.tiersplit_operator.adaptation.test_operator_samples import pair
 from tiersplit_api.v1alpha1.adaptation import Prometheus
@@ -241,32 +241,6 @@ def test_of_resources_whose_queries_hang_only_so_many_are_remembered():
         slowness.hung(key, 100.0)
     assert [key in slowness for key in (keys[0], keys[4], keys[5], keys[-1])] == [False, False, True, True]
     assert (slowness.wait_s(keys[-1], 100.0), slowness.wait_s(keys[-1], 115.0)) == (15.0, 0.0)
-
-
-@pytest.mark.parametrize("period_s", [1, 4])
-def test_each_resource_is_asked_about_in_its_own_period(period_s):
-    source = Source()
-
-    async def main():
-        clock = Clock()
-        made, _, _ = fleet(Api(), Bundles(), clock, poller=Poller(source, SERVER))
-        telemetry = {"prometheus": {"bandwidthQuery": "mine"}}
-        document = resource(adaptation={"pollingPeriodSeconds": period_s}).model_dump(
-            by_alias=True, mode="json", exclude_none=True
-        )
-        document["spec"]["telemetry"] = telemetry
-        await made.adopt(target(wanted=type(resource()).model_validate(document)), None)
-        clock.now += 1000
-        running = asyncio.create_task(made.run())
-        while not source.asked:
-            await asyncio.sleep(0.01)
-        first = source.asked.count("mine")
-        await asyncio.sleep(0.3)
-        assert (first, source.asked.count("mine")) == (1, 1)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-    asyncio.run(main())
 
 
 GOOD = Seen({(Metric.BANDWIDTH, PLACES[0]): 1e6})
