@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tiersplit_api.v1alpha1.model import Validation
 from tiersplit_bundle.accuracies import Accuracies
 from tiersplit_control.intent import Intent
+from tiersplit_core.quantization.forms import RunForm
 from tiersplit_core.quantization.statistics import FLOAT_BITS, Statistics
 
 
@@ -33,12 +34,22 @@ class Quality:
 
     def may_quantise(self, intent: Intent) -> bool:
         """Whether plans with bit widths may be looked for: they need calibration and validation data, and leave."""
-        narrow = [min(bits, default=FLOAT_BITS) < FLOAT_BITS for bits in (intent.weight_bits, intent.activation_bits)]
-        return all(narrow) and self.statistics is not None and self.least(intent) is not None
+        return bool(wanted_forms(intent)) and self.statistics is not None and self.least(intent) is not None
 
 
 UNKNOWN = Quality()
 """Nothing is known: plans run layers as they are."""
+
+
+def wanted_forms(intent: Intent) -> tuple[RunForm, ...]:
+    """The forms that are worth looking at on the first tier; none where it may not run layers at fewer bits.
+
+    Packed weights are slower, and there for memory's sake alone.
+    """
+    if not all(min(bits, default=FLOAT_BITS) < FLOAT_BITS for bits in (intent.weight_bits, intent.activation_bits)):
+        return ()
+    limited = intent.tiers[0].memory_bytes is not None
+    return (RunForm.INT8, RunForm.PACKED) if limited else (RunForm.INT8,)
 
 
 def quality_of(validation: Validation, statistics: Statistics | None, accuracies: Accuracies | None) -> Quality:

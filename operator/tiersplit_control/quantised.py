@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from tiersplit_control.intent import Intent
-from tiersplit_control.quality import Quality
+from tiersplit_control.quality import Quality, wanted_forms
 from tiersplit_core.cost.problem import Problem
 from tiersplit_core.planning.autosplit.accurate import AccuratePlans, accurate_plans
 from tiersplit_core.planning.conditions import Conditions
@@ -47,10 +47,10 @@ class Quantising:
 
     @property
     def forms(self) -> tuple[RunForm, ...]:
-        """The forms that are worth looking at: packed weights are slower, and there for memory's sake alone."""
-        limited = self.intent.tiers[0].memory_bytes is not None
-        wanted = (RunForm.INT8, RunForm.PACKED) if limited else (RunForm.INT8,)
-        return tuple(form for form in wanted if form_seconds(self.first, form, self.intent.batches[0]))
+        """The forms that are worth looking at, and were measured."""
+        return tuple(
+            form for form in wanted_forms(self.intent) if form_seconds(self.first, form, self.intent.batches[0])
+        )
 
     def plans(self) -> AccuratePlans:
         """The fastest accurate plans with bit widths at several bandwidths, as far as accuracies are known."""

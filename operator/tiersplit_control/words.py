@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
+from tiersplit_api.v1alpha1.adaptation import Accuracy
 from tiersplit_api.v1alpha1.model import Model
 from tiersplit_api.v1alpha1.tiers import Tier
 from tiersplit_api.v1alpha1.types import Spec
 from tiersplit_core.planning.plan import Plan
 from tiersplit_core.quantization.statistics import FLOAT_BITS
+from tiersplit_core.units import parse_percent
 
 CALIBRATION, VALIDATION = "spec.model.calibration.uri", "spec.model.validation.uri"
 
@@ -34,6 +36,26 @@ def accuracy_text(share: float) -> str:
     return f"{share:.2%}"
 
 
+def accuracy_sentence(fastest: float, whole: float, accuracy: Accuracy) -> str:
+    """How the plan that is the fastest compares with the model, and what was asked for.
+
+    Args:
+        fastest: its share of right answers.
+        whole: the model's.
+        accuracy: the manifest's, completed.
+    """
+    wanted = f"maxDrop {accuracy.max_drop}" if accuracy.min is None else f"min {accuracy.min}"
+    return f"the fastest accurate plan has {accuracy_text(fastest)}, the model {accuracy_text(whole)}; {wanted}"
+
+
+def below_minimum(whole: float | None, accuracy: Accuracy) -> str:
+    """What to do where the model itself is below the minimum; empty where it is not, or that is not known."""
+    least = accuracy.min
+    if least is None or whole is None or whole >= parse_percent(least):
+        return ""
+    return f"the model reaches {accuracy_text(whole)}, spec.accuracy.min asks for {least}; lower it, or train on"
+
+
 def fewer_bits_hint(spec: Spec, *, calibrated: bool, rated: bool) -> str:
     """What is missing before plans of fewer bits can be made and verified, and what to write.
 
@@ -54,7 +76,10 @@ def fewer_bits_hint(spec: Spec, *, calibrated: bool, rated: bool) -> str:
 
 
 def _allowed(tier: Tier) -> list[int]:
-    return sorted({bits for bits in tier.weight_bits if bits < FLOAT_BITS})
+    weights, activations = (
+        sorted({b for b in bits if b < FLOAT_BITS}) for bits in (tier.weight_bits, tier.activation_bits)
+    )
+    return weights if activations else []
 
 
 def _missing(model: Model, calibrated: bool, rated: bool) -> Iterator[str]:

@@ -82,12 +82,13 @@ def _links(value: Mapping[str, Any]) -> "Table":
 def _plans(value: Mapping[str, Any]) -> "Table":
     from rich.table import Table  # noqa: PLC0415
 
-    from tiersplit_local.status import split_text  # noqa: PLC0415
+    from tiersplit_local.status import quality_text, split_text  # noqa: PLC0415
 
-    shown = Table("plan", "layers", "expected now", "state")
+    shown = Table("plan", "layers", "bits and accuracy", "expected now", "state")
     for plan in sorted(value["plans"], key=lambda plan: (plan["expected_s"] is None, plan["expected_s"])):
         state = "serves" if plan["current"] else "ready" if plan["selectable"] else "not verified"
-        shown.add_row(plan["digest"][7:19], split_text(plan["layers"]), _seconds(plan["expected_s"]), state)
+        quality = quality_text(plan) or "the model's own"
+        shown.add_row(plan["digest"][7:19], split_text(plan["layers"]), quality, _seconds(plan["expected_s"]), state)
     return shown
 
 

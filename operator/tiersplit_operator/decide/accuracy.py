@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from tiersplit_api.v1alpha1.types import Spec
-from tiersplit_control.words import accuracy_text, fewer_bits_hint
-from tiersplit_core.units import parse_percent
+from tiersplit_control.words import accuracy_sentence, accuracy_text, below_minimum, fewer_bits_hint
 from tiersplit_operator import conditions
 from tiersplit_operator.conditions import Conditions, Mark
 from tiersplit_operator.decide.progress import Progress
@@ -20,9 +19,9 @@ def accuracy(progress: Progress) -> Progress:
     hint = "" if bundle is None else _hint(spec, bundle)
     if spec.model.validation.uri is None:
         return progress.mark(conditions.accuracy_unknown(hint))
-    missed = None if bundle is None else _missed(spec, _whole(progress, bundle))
-    if missed is not None:
-        return replace(progress, target=None).mark(missed)
+    missed = "" if bundle is None else below_minimum(_whole(progress, bundle), spec.accuracy)
+    if missed:
+        return replace(progress, target=None).mark(conditions.accuracy_missed(missed))
     if progress.target is None or progress.outcome is None:
         return _pending(progress)
     return progress.mark(_met(spec, progress.outcome, _whole(progress, progress.target.artifact), hint))
@@ -48,15 +47,6 @@ def _measured(bundle: ArtifactRecord) -> float | None:
     return found if 0 <= found <= 1 else None
 
 
-def _missed(spec: Spec, whole: float | None) -> Mark | None:
-    """No plan is better than the model: where that is below the minimum, nothing can be served."""
-    least = spec.accuracy.min
-    if least is None or whole is None or whole >= parse_percent(least):
-        return None
-    message = f"the model reaches {accuracy_text(whole)}, spec.accuracy.min asks for {least}; lower it, or train on"
-    return conditions.accuracy_missed(message)
-
-
 def _pending(progress: Progress) -> Progress:
     """What was found out about earlier plans stays said until those that are asked for are rated."""
     facts = progress.facts
@@ -73,12 +63,8 @@ def _met(spec: Spec, outcome: PlanOutcome, whole: float | None, hint: str) -> Ma
         return conditions.accuracy_met(_joined("every plan computes what the model computes", hint))
     if not outcome.quantised or outcome.accuracy is None:
         return conditions.accuracy_met(_joined(f"every plan reaches the model's {accuracy_text(whole)}", hint))
-    wanted = f"min {spec.accuracy.min}" if spec.accuracy.min else f"maxDrop {spec.accuracy.max_drop}"
-    message = (
-        f"the fastest accurate plan has {accuracy_text(outcome.accuracy)}, the model {accuracy_text(whole)}; {wanted}; "
-        f"{outcome.quantised} of {outcome.plans} plans run with fewer bits"
-    )
-    return conditions.accuracy_met(message)
+    said = accuracy_sentence(outcome.accuracy, whole, spec.accuracy)
+    return conditions.accuracy_met(f"{said}; {outcome.quantised} of {outcome.plans} plans run with fewer bits")
 
 
 def _joined(said: str, hint: str) -> str:

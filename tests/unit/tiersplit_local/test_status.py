@@ -20,8 +20,11 @@ def test_links_read_like_sentences() -> None:
 
 
 def test_the_state_fits_one_line() -> None:
-    plans = [{"current": True, "layers": {"edge": 3, "mdc": 0, "cloud": 9}}]
+    own = {"accuracy": None, "bits": "", "form": ""}
+    plans = [{"current": True, "layers": {"edge": 3, "mdc": 0, "cloud": 9}, **own}]
     requests = {"answered": 5, "failed": 0, "latency_s": 0.012}
     value = {"state": "Ready", "plans": plans, "requests": requests, "links": [_link(5e6)]}
     assert line(value).startswith("Ready: edge 3 | cloud 9; 5 answered, 0 failed, 12 ms each; edge:mdc 5 Mbps")
     assert split_text({"edge": 0}) == "nothing"
+    value["plans"] = [plans[0] | {"accuracy": 0.9783, "bits": "W8A8", "form": "int8"}]
+    assert line(value).startswith("Ready: edge 3 | cloud 9, W8A8 int8, 97.83% right; 5 answered")
