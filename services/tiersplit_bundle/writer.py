@@ -56,7 +56,7 @@ class BundleWriter:
         _check_target(self.target)
         self.target.parent.mkdir(parents=True, exist_ok=True)
         self._work = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.parent))
-        (self._work / "blobs" / "sha256").mkdir(parents=True)
+        self.blobs.mkdir(parents=True)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
@@ -70,6 +70,11 @@ class BundleWriter:
     def work(self) -> Path:
         """Where the layout stands until it is complete."""
         return self._work
+
+    @property
+    def blobs(self) -> Path:
+        """Where what was added lies until the layout is complete, each under its bare hexadecimal digest."""
+        return self._work / "blobs" / "sha256"
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """Set the configuration: format version, model name, source and version."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from onnx import ModelProto, TensorShapeProto, ValueInfoProto, helper
+from safetensors.numpy import save
 
 from tiersplit_core.errors import ModelError
 from tiersplit_core.graph.ir import LayerGraph, TensorSpec
@@ -85,6 +86,13 @@ def golden_inputs(graph: LayerGraph, samples: Mapping[str, Array] | None, seed: 
     if samples is None:
         return random_inputs(graph.inputs, 1, seed)
     return {name: np.ascontiguousarray(value[:1]) for name, value in samples.items()}
+
+
+def golden_pair(inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> bytes:
+    """A golden pair as the safetensors file that a bundle holds: inputs by name, outputs by the caller's keys."""
+    pair = {f"input/{key}": value for key, value in inputs.items()}
+    pair |= {f"output/{key}": value for key, value in outputs.items()}
+    return save({key: np.ascontiguousarray(value) for key, value in sorted(pair.items())})
 
 
 @dataclass

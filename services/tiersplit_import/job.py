@@ -1,4 +1,4 @@
-"""The import room's Jobs: import a model into a registry, and cut the segments of a surface there.
+"""The import room's Jobs: import a model into a registry; cut the segments of a surface there, and rate its plans.
 
 `python -m tiersplit_import.job import|materialise …`; how they end is told by `tiersplit_bundle.job_result`.
 """
@@ -6,32 +6,37 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from tiersplit_api.v1alpha1.model import Model, Validation
-from tiersplit_bundle import Bundle, extend, media
+from tiersplit_bundle import Blob, Bundle, extend, media
 from tiersplit_bundle.access import registry_access
 from tiersplit_bundle.job_result import finish
 from tiersplit_bundle.layout import MAX_DOCUMENT_BYTES, parse_document
 from tiersplit_bundle.reference import Reference, is_reference
 from tiersplit_bundle.registry import Registry
 from tiersplit_core.errors import BundleError, ManifestError, ModelError
+from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.segments import segments_of
 from tiersplit_core.planning.surface_json import surface_from_json
 from tiersplit_core.units import format_bytes, parse_quantity
-from tiersplit_import.accuracy import accuracy
 from tiersplit_import.chain import check_chain
 from tiersplit_import.fetch import Limits, fetch
 from tiersplit_import.from_manifest import SOURCE, Fetch, request_of
+from tiersplit_import.metrics import OPTION as METRIC_OPTION
 from tiersplit_import.metrics import comparison
 from tiersplit_import.pipeline import import_model
+from tiersplit_import.rating import rate, with_accuracy
 from tiersplit_import.segments import missing_segments
 
-_NOT_CUT_FROM = frozenset({media.PROFILE, media.STATISTICS})
-"""What cutting does not read."""
+_NOT_READ = frozenset({media.PROFILE, media.STATISTICS, media.PLAN_GOLDEN})
+"""What cutting and rating leave in the registry."""
+
+_VALIDATION = "spec.model.validation"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--registry-plain-http", action="store_true", help="the registry has no TLS")
     common.add_argument("--registry-ca", type=Path, metavar="FILE", help="certificates that are trusted besides")
+    common.add_argument("--max-bytes", default="32Gi", metavar="QUANTITY", help="of one file that is fetched")
     common.add_argument("--work", type=Path, metavar="DIRECTORY", help="for files; default: the system's own")
     parser = argparse.ArgumentParser(prog="tiersplit_import.job", description=__doc__)
     jobs = parser.add_subparsers(dest="job", required=True)
@@ -52,10 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     bring.add_argument("--model", type=Path, required=True, metavar="FILE", help='{"name": …, "model": spec.model}')
     bring.add_argument("--push", required=True, metavar="oci://…", help="the repository")
     bring.add_argument("--tag", required=True, help="under which the bundle is found")
-    bring.add_argument("--max-bytes", default="32Gi", metavar="QUANTITY", help="of one file that is fetched")
-    cut = jobs.add_parser("materialise", parents=[common], help="cut the segments of a bundle's surface")
+    cut = jobs.add_parser("materialise", parents=[common], help="cut the segments of a surface, rate its plans")
     cut.add_argument("--bundle", required=True, metavar="oci://…@sha256:…", help="has the surface")
     cut.add_argument("--push-tag", required=True, help="under which the bundle with segments is found")
+    cut.add_argument("--model", type=Path, metavar="FILE", help="import's; its validation data rate plans")
     return parser
 
 
@@ -125,13 +131,9 @@ def _read_model(path: Path) -> tuple[str, Model]:
 
 
 def _bundle_of(name: str, model: Model, options: argparse.Namespace, work: Path) -> Bundle:
+    get = _fetching(options, work)
     if model.source.bundle is not None:
-        return _given_bundle(model.source.bundle, options, work)
-    limits = Limits(max_bytes=parse_quantity(options.max_bytes, "--max-bytes"))
-
-    def get(uri: str, file: str, field: str) -> Path:
-        return fetch(uri, work / file, field, limits, say=_say).path
-
+        return _rated(_given_bundle(model.source.bundle, options, work), model.validation, get)
     request = request_of(name, model, get)
     try:
         made = import_model(request.source, work / "bundle", request.options, _Steps())
@@ -142,18 +144,31 @@ def _bundle_of(name: str, model: Model, options: argparse.Namespace, work: Path)
     return _rated(Bundle.open(made.path), model.validation, get)
 
 
+def _fetching(options: argparse.Namespace, work: Path) -> Fetch:
+    limits = Limits(max_bytes=parse_quantity(options.max_bytes, "--max-bytes"))
+    return lambda uri, file, field: fetch(uri, work / file, field, limits, say=_say).path
+
+
 def _rated(bundle: Bundle, validation: Validation, get: Fetch) -> Bundle:
     """The bundle with its accuracy on the validation data, where there is any."""
     if validation.uri is None:
         return bundle
-    field = "spec.model.validation.uri"
+    data = get(validation.uri, "validation.npz", f"{_VALIDATION}.uri")
+    with _in_manifest(data):
+        return with_accuracy(bundle, data, comparison(validation.metric.value), _say)
+
+
+@contextmanager
+def _in_manifest(data: Path) -> Iterator[None]:
+    """What is wrong with the validation data or the metric is told by the manifest's field."""
     try:
-        metric = comparison(validation.metric.value)
-        found = accuracy(bundle, get(validation.uri, "validation.npz", field), metric)
+        yield
     except ModelError as error:
-        raise ManifestError(error.reason, field) from error
-    _say(f"{validation.metric.value} on the validation data: {found:.2%}")
-    return extend(bundle, [], annotations={media.ACCURACY: f"{found:.6f}"})
+        fields = {str(data): "uri", METRIC_OPTION: "metric"}
+        field = next((field for path, field in fields.items() if error.path.startswith(path)), None)
+        if field is None:
+            raise
+        raise ManifestError(error.reason, f"{_VALIDATION}.{field}") from error
 
 
 def _given_bundle(source: str, options: argparse.Namespace, work: Path) -> Bundle:
@@ -185,19 +200,34 @@ def _materialise(options: argparse.Namespace) -> str:
             _say(f"{registry.reference.at(options.push_tag)} is there already")
             return found.digest
         with tempfile.TemporaryDirectory(prefix="tiersplit-materialise-", dir=options.work) as work:
-            return _cut(registry, Path(work) / "bundle", options.push_tag)
+            return _cut(registry, options, Path(work))
 
 
-def _cut(registry: Registry, directory: Path, tag: str) -> str:
-    known = registry.pull_bundle(directory, blobs=())
-    chosen = {entry.digest for entry in known.layers if entry.media_type not in _NOT_CUT_FROM}
-    bundle = registry.pull_bundle(directory, chosen, _Progress("pulling"))
-    wanted = segments_of(bundle.graph, surface_from_json(bundle.read_json(media.SURFACE)).plans)
+def _cut(registry: Registry, options: argparse.Namespace, work: Path) -> str:
+    known = registry.pull_bundle(work / "bundle", blobs=())
+    chosen = {entry.digest for entry in known.layers if entry.media_type not in _NOT_READ}
+    bundle = registry.pull_bundle(work / "bundle", chosen, _Progress("pulling"))
+    surface = surface_from_json(bundle.read_json(media.SURFACE))
+    wanted = segments_of(bundle.graph, surface.plans)
     blobs = missing_segments(bundle, wanted)
-    _say(f"cut {len(blobs)} of {len(wanted)} segments")
-    difference = check_chain(extend(bundle, blobs) if blobs else bundle, wanted)
-    _say(f"the segments compute what the model computes, to {difference.relative:.1e}")
-    return registry.extend(blobs, tag, bundle.digest)
+    _say(f"cut {sum(blob.media_type == media.SEGMENT for blob in blobs)} of {len(wanted)} segments")
+    cut = extend(bundle, blobs) if blobs else bundle
+    difference = check_chain(cut, surface.plans)
+    if difference is not None:
+        _say(f"the segments compute what the model computes, to {difference.relative:.1e}")
+    return registry.extend([*blobs, *_ratings(cut, surface.plans, options, work)], options.push_tag, bundle.digest)
+
+
+def _ratings(bundle: Bundle, plans: Sequence[Plan], options: argparse.Namespace, work: Path) -> list[Blob]:
+    """What the validation data say of plans that quantise layers; nothing is fetched where there are none."""
+    if options.model is None or not any(plan.widths for plan in plans):
+        return []
+    _, model = _read_model(options.model)
+    if model.validation.uri is None:
+        return []
+    data = _fetching(options, work)(model.validation.uri, "validation.npz", f"{_VALIDATION}.uri")
+    with _in_manifest(data):
+        return rate(bundle, plans, data, comparison(model.validation.metric.value), _say)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper
 
-from tiersplit_import.segments import layer_of
+from tiersplit_import.cutter import layer_of
 
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 _PRODUCTS = frozenset({"Gemm", "MatMul"})

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from onnx import ModelProto, numpy_helper
-from safetensors.numpy import save
 
 from tiersplit_bundle import Blob, BundleWriter, media
 from tiersplit_bundle.layout import blob_file, canonical_json
@@ -18,7 +17,9 @@ from tiersplit_core.graph.cuts import cuts_to_json
 from tiersplit_core.graph.ir import LayerGraph, TensorSpec
 from tiersplit_core.graph.serialization import graph_to_json
 from tiersplit_core.quantization.json import statistics_to_json
-from tiersplit_import.calibrate import gather, golden_inputs, read_samples, statistics
+from tiersplit_core.quantization.statistics import Statistics
+from tiersplit_import.calibrate import gather, golden_inputs, golden_pair, read_samples, statistics
+from tiersplit_import.cutter import Cutter
 from tiersplit_import.distortions import wanted_tensors
 from tiersplit_import.export import export
 from tiersplit_import.exported import Exported, Reference
@@ -36,6 +37,7 @@ from tiersplit_import.net import Array, Net
 from tiersplit_import.options import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
 from tiersplit_import.probe import open_session, run
 from tiersplit_import.proto import whole_model
+from tiersplit_import.run_forms import VariantCutter, whole_forms
 from tiersplit_import.sensitivity import Whole, measured
 from tiersplit_import.static import fold_static
 from tiersplit_import.verify import Difference, verify
@@ -211,16 +213,22 @@ def _write_data(
     samples = None if options.calibration is None else read_samples(options.calibration, graph.inputs, options.samples)
     inputs = golden_inputs(graph, samples, options.seed)
     outputs = run(session, [tensor for _, tensor in graph.output_names], inputs)
-    pair = {f"input/{key}": value for key, value in inputs.items()}
-    pair |= {f"output/{key}": value for (key, _), value in zip(graph.output_names, outputs, strict=True)}
-    writer.add(Blob(media.GOLDEN, save({key: np.ascontiguousarray(value) for key, value in sorted(pair.items())})))
+    answers = dict(zip((key for key, _ in graph.output_names), outputs, strict=True))
+    writer.add(Blob(media.GOLDEN, golden_pair(inputs, answers)))
     constants, wanted = model.net.constants, wanted_tensors(proto, graph)
     seen = gather(proto, constants, wanted, samples or inputs, report)
     writer.add(Blob(media.STATISTICS, canonical_json(statistics(graph, seen))))
     if samples is not None:
         whole = Whole(proto, constants, graph, samples)
-        found = measured(whole, seen, options.clip, options.distortion, report)
-        writer.add(Blob(media.QUANTIZATION, canonical_json(statistics_to_json(found))))
+        _write_quantised(writer, whole, measured(whole, seen, options.clip, options.distortion, report), report)
+
+
+def _write_quantised(writer: BundleWriter, whole: Whole, found: Statistics, report: Report) -> None:
+    """What quantising costs, and the whole model in each quantised form."""
+    writer.add(Blob(media.QUANTIZATION, canonical_json(statistics_to_json(found))))
+    report("quantising the whole model")
+    for blob in whole_forms(VariantCutter(Cutter(whole.model, whole.graph), found, writer.blobs), whole.graph):
+        writer.add(blob)
 
 
 def _config(source: str, name: str, graph: LayerGraph, options: ImportOptions) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from tiersplit_core.quantization.bias import convolution_shift, product_shift
 from tiersplit_core.quantization.grid import Grid, grid_of
 from tiersplit_core.quantization.statistics import FLOAT_BITS, Statistics
 from tiersplit_core.quantization.weights import QuantisedWeights, quantise_weights
+from tiersplit_import.cutter import layer_of
 from tiersplit_import.kernels import Kernel, kernels_of
 from tiersplit_import.net import Array
 from tiersplit_import.proto import EXTERNAL_FROM_BYTES, LAYER_KEY, external_proto
-from tiersplit_import.segments import layer_of
 
 _BYTE = 8
 _MOST_BIAS = 2**31 - 1

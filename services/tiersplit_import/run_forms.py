@@ -2,25 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
-import onnx
 from onnx import ModelProto, TensorProto
 
-from tiersplit_bundle import Blob, Bundle, media
+from tiersplit_bundle import Blob, media
 from tiersplit_core.codec.bitpack import pack
-from tiersplit_core.quantization.forms import FORM_KEY, RunForm, variant_id
+from tiersplit_core.graph.ir import LayerGraph
+from tiersplit_core.planning.segments import SegmentSpec
+from tiersplit_core.quantization.forms import FORM_KEY, RunForm
 from tiersplit_core.quantization.packed import PACKED_BITS, PACKED_NAME, pack_weights
+from tiersplit_core.quantization.statistics import Statistics
 from tiersplit_core.quantization.weights import QuantisedWeights
-from tiersplit_import.evaluation import read_constants, statistics_of
+from tiersplit_import.cutter import Cutter, boundary, segment_blob
+from tiersplit_import.evaluation import read_constants
 from tiersplit_import.net import Array
 from tiersplit_import.proto import EXTERNAL_FROM_BYTES, external_proto, tensor_proto
 from tiersplit_import.quantise import Widths, quantised_model
-from tiersplit_import.segments import Cutter, SegmentSpec, segment_blob
 
 _NARROW_TYPES = {2: TensorProto.INT2, 4: TensorProto.INT4}
 _TWO_BITS_SINCE = (25, 13)
 """Operator set and file version of ONNX from which 2-bit integers are known."""
+
+WHOLE_WIDTHS: Mapping[RunForm, tuple[int, int]] = {RunForm.INT8: (8, 8), RunForm.PACKED: (4, 32)}
+"""Weight and activation bits at which the whole model is measured in each form."""
 
 
 @dataclass
@@ -69,31 +75,48 @@ def _stored_bits(value: QuantisedWeights) -> int:
     return 4 if value.bits == 2 and matrix and value.values.shape[1] % 4 else value.bits
 
 
-def variant_blobs(bundle: Bundle, segment: SegmentSpec, form: RunForm, widths: Mapping[str, Widths]) -> list[Blob]:
-    """A segment in a quantised form: its ONNX file, and before it the constants that the bundle lacks.
+class VariantCutter:
+    """Cuts segments of one model in quantised forms.
 
     Args:
-        bundle: complete, imported with calibration data.
-        segment: what is cut.
-        form: int8 or packed.
-        widths: by layer; layers of the segment that it does not name stay as they are. *packed* leaves activations as
-            they are, *int8* runs them with 8 bits where they have less than 16.
-
-    Raises:
-        BundleError: the bundle has no statistics for quantisation.
-        GraphError: the segment is no legal cut.
+        cutter: cuts them as they are.
+        statistics: from calibration with the model.
+        blobs: where the model's large constants lie.
     """
-    path = bundle.model_path
-    cutter = Cutter(onnx.load(str(path), load_external_data=False), bundle.graph)
-    model, before, after = cutter.cut(segment)
-    own = {name: widths.get(name, Widths()) for name in segment.layers}
-    store: _Int8Blobs | _PackedBlobs = _Int8Blobs()
-    if form is RunForm.PACKED:
-        store, own = _PackedBlobs(), {name: replace(found, activation_bits=32) for name, found in own.items()}
-    made = quantised_model(model, read_constants(model, path.parent), statistics_of(bundle), own, store, narrow=False)
-    _finish(made, form)
-    name = variant_id(segment.id, form, {key: (w.weight_bits, w.activation_bits) for key, w in own.items()})
-    return [*store.made.values(), segment_blob(name, segment.layers, made, before, after)]
+
+    def __init__(self, cutter: Cutter, statistics: Statistics, blobs: Path) -> None:
+        self._cutter, self._statistics, self._blobs = cutter, statistics, blobs
+
+    def blobs(self, segment: SegmentSpec) -> list[Blob]:
+        """The segment's ONNX file, and before it the constants that it does not share with the model.
+
+        Args:
+            segment: in the form int8 or packed; layers that its widths do not name stay as they are.
+
+        Raises:
+            GraphError: it is no legal cut.
+            StatisticsError: the statistics lack a layer's bit width.
+        """
+        model, before, after = self._cutter.cut(segment)
+        widths = {layer: Widths(*pair) for layer, pair in segment.widths}
+        constants = read_constants(model, self._blobs)
+        store = _PackedBlobs() if segment.form is RunForm.PACKED else _Int8Blobs()
+        made = quantised_model(model, constants, self._statistics, widths, store, narrow=False)
+        _finish(made, segment.form)
+        return [*store.made.values(), segment_blob(segment.id, segment.layers, made, before, after)]
+
+
+def whole_forms(variants: VariantCutter, graph: LayerGraph) -> list[Blob]:
+    """The whole model in each quantised form, to be measured layer by layer; constants before what reads them."""
+    return [blob for form, widths in WHOLE_WIDTHS.items() for blob in _whole_form(variants, graph, form, widths)]
+
+
+def _whole_form(variants: VariantCutter, graph: LayerGraph, form: RunForm, widths: tuple[int, int]) -> list[Blob]:
+    layers = tuple(graph.index)
+    inputs, outputs = boundary(graph, layers)
+    every = tuple((layer, widths) for layer in layers)
+    *weights, whole = variants.blobs(SegmentSpec(f"whole-{form}", layers, inputs, outputs, form, every, "whole"))
+    return [*weights, replace(whole, annotations={**whole.annotations, media.FORM: form.value})]
 
 
 def _finish(model: ModelProto, form: RunForm) -> None:

@@ -1,129 +1,22 @@
-"""Cutting the canonical model: any set of layers that a plan may give to one tier is an ONNX file of its own."""
+"""The segments of plans, cut from the canonical model and put into its bundle: as they are, or in a quantised form."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto
 
 from tiersplit_bundle import Blob, Bundle, extend, media
-from tiersplit_bundle.layout import canonical_json
-from tiersplit_core.errors import GraphError, ModelError
-from tiersplit_core.graph.ir import INPUT, LayerGraph, TensorSpec
-from tiersplit_import.proto import LAYER_KEY, make_model, value_info
-
-
-class SegmentSpec(Protocol):
-    """What a segment is: its name, layers, and the values that it reads and computes (`INPUT` included)."""
-
-    @property
-    def id(self) -> str:
-        """Its name."""
-
-    @property
-    def layers(self) -> Sequence[str]:
-        """The layers that it runs."""
-
-    @property
-    def inputs(self) -> Sequence[str]:
-        """The values that it reads from other segments, or `INPUT`."""
-
-    @property
-    def outputs(self) -> Sequence[str]:
-        """The values that other segments or the caller read."""
-
-
-def boundary(graph: LayerGraph, layers: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The values that cross into and out of a set of layers, in execution order.
-
-    Raises:
-        GraphError: a layer does not exist, or a path leaves the set and comes back, so that it cannot run at once.
-    """
-    chosen = set(layers)
-    for name in sorted(chosen - graph.index.keys()):
-        raise GraphError(f"no layer is called {name!r}", "layers")
-    reads = {name for key in chosen for name in graph[key].inputs} - chosen
-    _check_convex(graph, chosen)
-    inputs = tuple(name for name in (INPUT, *graph.index) if name in reads)
-    read_outside = {name for layer in graph.layers if layer.name not in chosen for name in layer.inputs}
-    handed = chosen & (read_outside | set(graph.outputs))
-    return inputs, tuple(name for name in graph.index if name in handed)
-
-
-def _check_convex(graph: LayerGraph, chosen: Collection[str]) -> None:
-    left: set[str] = set()
-    for layer in graph.layers:
-        behind = left.intersection(layer.inputs)
-        if layer.name in chosen and behind:
-            raise GraphError(f"it reads {min(behind)!r}, which itself needs this segment", f"layers.{layer.name}")
-        if layer.name not in chosen and (behind or any(name in chosen for name in layer.inputs)):
-            left.add(layer.name)
-
-
-class Cutter:
-    """Cuts segments from one model.
-
-    Args:
-        model: the canonical model, its large constants outside.
-        graph: its layer graph.
-    """
-
-    def __init__(self, model: ModelProto, graph: LayerGraph) -> None:
-        self._graph = graph
-        self._versions = {entry.domain: entry.version for entry in model.opset_import}
-        self._constants = {tensor.name: tensor for tensor in model.graph.initializer}
-        self._nodes: dict[str, list[NodeProto]] = {}
-        for node in model.graph.node:
-            self._nodes.setdefault(layer_of(node), []).append(node)
-
-    def cut(self, segment: SegmentSpec) -> tuple[ModelProto, list[TensorSpec], list[TensorSpec]]:
-        """The segment's model and the tensors that it reads and hands out.
-
-        Raises:
-            GraphError: the layers cannot run at once, or its values are not what crosses its boundary.
-        """
-        inputs, outputs = boundary(self._graph, segment.layers)
-        _check_values(segment, inputs, outputs)
-        chosen = set(segment.layers)
-        nodes = [node for name in self._graph.index if name in chosen for node in self._nodes[name]]
-        read = {name for node in nodes for name in node.input}
-        constants = [tensor for name, tensor in self._constants.items() if name in read]
-        before, after = self._tensors(segment.inputs), self._tensors(segment.outputs)
-        infos = ([value_info(spec) for spec in before], [value_info(spec) for spec in after])
-        return make_model(segment.id, nodes, infos, constants, self._versions), before, after
-
-    def _tensors(self, values: Iterable[str]) -> list[TensorSpec]:
-        found: list[TensorSpec] = []
-        for value in values:
-            found.extend(self._graph.inputs if value == INPUT else self._graph[value].tensors)
-        return found
-
-
-def layer_of(node: NodeProto) -> str:
-    """The layer that a node of the canonical model belongs to.
-
-    Raises:
-        ModelError: it is marked with none.
-    """
-    found = next((entry.value for entry in node.metadata_props if entry.key == LAYER_KEY), None)
-    if found is None:
-        raise ModelError("the node belongs to no layer; import the model again", f"node {node.name}")
-    return found
-
-
-def _check_values(segment: SegmentSpec, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    for given, needed, what in ((segment.inputs, inputs, "inputs"), (segment.outputs, outputs, "outputs")):
-        missing = [name for name in needed if name not in given]
-        if missing:
-            raise GraphError(f"{missing[0]!r} crosses the boundary but is not listed", f"{segment.id}.{what}")
-        foreign = [name for name in given if name not in needed]
-        if foreign:
-            raise GraphError(f"{foreign[0]!r} does not cross the boundary", f"{segment.id}.{what}")
+from tiersplit_core.planning.segments import SegmentSpec
+from tiersplit_core.quantization.forms import RunForm
+from tiersplit_import.cutter import Cutter, segment_blob
+from tiersplit_import.evaluation import statistics_of
+from tiersplit_import.run_forms import VariantCutter
 
 
 def materialise(bundle_path: str | Path, segments: Sequence[SegmentSpec]) -> Bundle:
-    """Cut `segments` and add those that the bundle does not hold yet; their weights are the model's own blobs.
+    """Cut `segments` and add those that the bundle does not hold yet.
+
+    What runs as it is has the model's own blobs as its weights; a quantised form brings its own.
 
     Args:
         bundle_path: the bundle; readers of it are not disturbed.
@@ -133,7 +26,7 @@ def materialise(bundle_path: str | Path, segments: Sequence[SegmentSpec]) -> Bun
         The bundle with the segments in it.
 
     Raises:
-        BundleError: the bundle is damaged.
+        BundleError: the bundle is damaged, or has no statistics for a quantised form.
         GraphError: a segment is no legal cut.
     """
     bundle = Bundle.open(bundle_path)
@@ -142,39 +35,26 @@ def materialise(bundle_path: str | Path, segments: Sequence[SegmentSpec]) -> Bun
 
 
 def missing_segments(bundle: Bundle, segments: Sequence[SegmentSpec]) -> list[Blob]:
-    """The files of those `segments` that the bundle does not hold yet; errors as `materialise`."""
+    """The blobs of those `segments` that the bundle does not hold yet, weights before what reads them.
+
+    Errors as `materialise`.
+    """
     cutter = Cutter(onnx.load(str(bundle.model_path), load_external_data=False), bundle.graph)
-    blobs = [_blob(cutter, segment) for segment in segments]
+    blobs = [_blob(cutter, segment) for segment in segments if segment.form is RunForm.FLOAT]
     held = {(entry.digest, entry.annotations.get(media.SEGMENT_ID)) for entry in bundle.layers}
-    return [blob for blob in blobs if (blob.digest, blob.annotations[media.SEGMENT_ID]) not in held]
+    missing = [blob for blob in blobs if (blob.digest, blob.annotations[media.SEGMENT_ID]) not in held]
+    return [*missing, *_missing_variants(bundle, cutter, segments)]
 
 
 def _blob(cutter: Cutter, segment: SegmentSpec) -> Blob:
     return segment_blob(segment.id, segment.layers, *cutter.cut(segment))
 
 
-def segment_blob(
-    name: str, layers: Sequence[str], model: ModelProto, before: Sequence[TensorSpec], after: Sequence[TensorSpec]
-) -> Blob:
-    """The layer of a bundle that holds a segment.
-
-    Args:
-        name: its id.
-        layers: the layers that it runs.
-        model: its ONNX file; the names of its external constants are digests of blobs.
-        before: the tensors that it reads.
-        after: the tensors that it computes.
-    """
-    about = {
-        "layers": list(layers),
-        "inputs": [spec.name for spec in before],
-        "outputs": [spec.name for spec in after],
-        "weights": sorted(f"sha256:{location}" for location in _locations(model)),
-    }
-    annotations = {media.SEGMENT_ID: name, media.SEGMENT_ABOUT: canonical_json(about).decode()}
-    return Blob(media.SEGMENT, model.SerializeToString(deterministic=True), annotations)
-
-
-def _locations(model: ModelProto) -> set[str]:
-    outside = [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
-    return {entry.value for tensor in outside for entry in tensor.external_data if entry.key == "location"}
+def _missing_variants(bundle: Bundle, cutter: Cutter, segments: Sequence[SegmentSpec]) -> list[Blob]:
+    """A variant's id says what it is of which model: one that is there is not quantised again, which takes long."""
+    held = {segment.id for segment in bundle.segments}
+    missing = [segment for segment in segments if segment.form is not RunForm.FLOAT and segment.id not in held]
+    if not missing:
+        return []
+    variants = VariantCutter(cutter, statistics_of(bundle), bundle.model_path.parent)
+    return [blob for segment in missing for blob in variants.blobs(segment)]

@@ -13,10 +13,10 @@ from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.segments import segments_of
 from tiersplit_core.quantization.forms import RunForm
 from tiersplit_import.accuracy import accuracy
-from tiersplit_import.evaluation import quantised_accuracy, segments_accuracy
+from tiersplit_import.evaluation import quantised_accuracy
 from tiersplit_import.metrics import comparison
 from tiersplit_import.quantise import Widths
-from tiersplit_import.run_forms import variant_blobs
+from tiersplit_import.rating import rate
 from tiersplit_import.segments import materialise
 
 pytestmark = pytest.mark.slow
@@ -58,12 +58,11 @@ def test_four_bits_cost_less_than_two_and_more_than_eight(bundle: Bundle) -> Non
 def test_a_deployed_head_is_rated_as_it_runs(form: RunForm, bundle: Bundle) -> None:
     names = list(bundle.graph.index)
     edge = names[: names.index("front.2.conv") + 1]
-    first, rest = segments_of(bundle.graph, [Plan({n: "edge" if n in edge else "cloud" for n in names})])
-    held = materialise(bundle.root, [rest])
-    blobs = variant_blobs(held, first, form, dict.fromkeys(names, Widths(4, 8)))
-    held = extend(held, blobs)
-    found = {segment.digest: segment for segment in held.segments}
-    chain = [found[blobs[-1].digest], next(segment for segment in held.segments if segment.id == rest.id)]
-    own = accuracy(bundle, VALIDATION, TOP1)
-    assert own - segments_accuracy(held, chain, {"front.2.conv": 8}, VALIDATION, TOP1) <= 0.03
-    assert own - segments_accuracy(held, chain, {"front.2.conv": 1}, VALIDATION, TOP1) > 0.05
+    placement = {name: "edge" if name in edge else "cloud" for name in names}
+    bits = [{**dict.fromkeys(edge, (4, 8)), edge[-1]: (4, crossing)} for crossing in (8, 1)]
+    plans = [Plan(placement, widths, form) for widths in bits]
+    held = materialise(bundle.root, segments_of(bundle.graph, plans))
+    found = extend(held, rate(held, plans, VALIDATION, TOP1)).accuracies
+    assert found is not None
+    assert found.whole - found.plans[plans[0].digest] <= 0.03
+    assert found.whole - found.plans[plans[1].digest] > 0.05

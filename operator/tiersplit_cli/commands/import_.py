@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tiersplit_cli.output import Format, OutputOption, emit, say, working
 from tiersplit_cli.pushing import CaOption, PlainHttpOption, PushOption, push_bundle, target
+from tiersplit_cli.validation import MetricOption, ValidationOption, validation_of
 from tiersplit_core.errors import ModelError
 from tiersplit_core.quantization.statistics import Clip, Metric
 from tiersplit_core.units import format_bytes
+
+if TYPE_CHECKING:
+    from tiersplit_import.metrics import Comparison
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +39,8 @@ def import_(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     samples: Annotated[int, typer.Option(min=1, max=4096, help="How many of them are used.")] = 128,
     distortion: Annotated[Metric, typer.Option(help="How the harm of quantising a layer is measured.")] = Metric.MSE,
     clip: Annotated[Clip, typer.Option(help="How the ranges of quantised tensors are chosen.")] = Clip.MSE,
+    validation: ValidationOption = None,
+    metric: MetricOption = None,
     optimise: Annotated[bool, typer.Option("--optimise/--no-optimise", help="Fold norms, join activations.")] = True,
     push: PushOption = None,
     plain_http: PlainHttpOption = False,
@@ -61,13 +67,26 @@ def import_(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
         clip=clip,
     )
     to = None if push is None else target(push)
+    given = validation_of(validation, metric)
     path = bundle or Path(f"{name or default_name(source)}.bundle")
     with working("importing") as show:
         made = import_model(source, path, options, lambda text: show(f"{source}: {text}"))
-    found = made.to_json() | ({} if to is None else {"pushed": push_bundle(path, to, plain_http, ca_file)})
+    found = made.to_json() | ({} if given is None else _measured(path, *given))
+    found |= {} if to is None else {"pushed": push_bundle(path, to, plain_http, ca_file)}
     for warning in made.warnings:
         say(f"[yellow]warning:[/yellow] {warning}")
     emit(found, output, lambda: _text(found))
+
+
+def _measured(path: Path, data: Path, metric: "Comparison") -> dict[str, Any]:
+    """The bundle as it is with its accuracy in it, as plain JSON values."""
+    from tiersplit_bundle import Bundle  # noqa: PLC0415
+    from tiersplit_import.rating import with_accuracy  # noqa: PLC0415 - loads onnxruntime
+
+    with working(f"measuring {metric.name}"):
+        found = with_accuracy(Bundle.open(path), data, metric, say)
+    whole = None if found.accuracies is None else found.accuracies.whole
+    return {"digest": found.digest, "accuracy": {"metric": metric.name, "whole": whole}}
 
 
 def _is_uint8(datatype: str) -> bool:

@@ -222,14 +222,14 @@ def test_segments_that_are_missing_or_compute_something_else_are_found_out(plann
         bundle = found.pull_bundle(tmp_path / "b")
     specs = segments_of(bundle.graph, surface.plans)
     with pytest.raises(BundleError, match="was not cut"):
-        check_chain(bundle, specs)
+        check_chain(bundle, surface.plans)
     (tmp_path / "other.onnx").write_bytes(onnx_model(seed=1))
     other = import_model(str(tmp_path / "other.onnx"), tmp_path / "other", ImportOptions(name="m"))
     cut = materialise_locally(other.path, specs)
     kept = [entry for entry in cut.layers if entry.media_type in {media.SEGMENT, media.WEIGHTS}]
     foreign = [Blob(entry.media_type, cut.read(entry.digest), entry.annotations) for entry in kept]
     with pytest.raises(ModelError, match="off by"):
-        check_chain(extend(bundle, foreign), specs)
+        check_chain(extend(bundle, foreign), surface.plans)
 
 
 # How Jobs end

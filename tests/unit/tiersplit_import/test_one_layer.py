@@ -8,10 +8,11 @@ from tests.support import opaque_models
 from tests.support.cutting import Pieces, assert_close, ordered
 from tiersplit_core.errors import ModelError
 from tiersplit_core.planning.segments import SegmentSpec
+from tiersplit_import.cutter import boundary
 from tiersplit_import.options import ImportOptions, parse_input
 from tiersplit_import.pipeline import Imported, import_model
 from tiersplit_import.probe import random_inputs
-from tiersplit_import.segments import boundary, materialise
+from tiersplit_import.segments import materialise
 from tiersplit_import.suppression import suppress
 
 

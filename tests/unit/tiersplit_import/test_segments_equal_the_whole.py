@@ -11,8 +11,9 @@ from tests.support.imports import import_copy
 from tiersplit_bundle import Bundle
 from tiersplit_core.errors import GraphError
 from tiersplit_core.planning.segments import SegmentSpec, segments_of
+from tiersplit_import.cutter import boundary
 from tiersplit_import.probe import random_inputs
-from tiersplit_import.segments import boundary, materialise
+from tiersplit_import.segments import materialise
 
 CASES = [(name, options) for name in sorted(models.INPUTS) for options in ({}, {"optimise": False})]
 
