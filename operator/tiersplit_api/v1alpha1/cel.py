@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from tiersplit_api.v1alpha1.adaptation import Accuracy, Adaptation, Objective
-from tiersplit_api.v1alpha1.model import Model, ModelInput, ModelSource, TorchSource
+from tiersplit_api.v1alpha1.model import Model, ModelInput, ModelSource, TorchSource, Validation
 from tiersplit_api.v1alpha1.tiers import Link, Tier
 from tiersplit_api.v1alpha1.types import Spec
 
@@ -74,6 +74,12 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             "!has(self.wireDatatype) || self.wireDatatype == 'UINT8' || self.wireDatatype == self.datatype",
             "wireDatatype is UINT8 or the same as datatype",
             ".wireDatatype",
+        ),
+    ),
+    Validation: (
+        Rule("self.metric != 'Function' || has(self.function)", "metric is Function: write which", ".function"),
+        Rule(
+            "self.metric == 'Function' || !has(self.function)", "function is given: write metric: Function", ".metric"
         ),
     ),
     Accuracy: (

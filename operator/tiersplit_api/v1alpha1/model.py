@@ -7,6 +7,8 @@ from pydantic import Field, StringConstraints
 
 from tiersplit_api.v1alpha1.base import FACTORY_PATTERN, ApiModel, CoreObject, ShortText, Uri
 
+CallableName = Annotated[str, StringConstraints(pattern=FACTORY_PATTERN, max_length=253)]
+
 
 class WeightsFrom(StrEnum):
     """Where a torch factory's weights come from."""
@@ -38,16 +40,17 @@ class Metric(StrEnum):
 
     TOP1 = "Top1"
     TOP5 = "Top5"
+    MEAN_AVERAGE_PRECISION = "MeanAveragePrecision"
+    MEAN_IOU = "MeanIoU"
+    FUNCTION = "Function"
 
 
 class TorchSource(ApiModel):
     """A torch model made by a callable."""
 
-    factory: Annotated[
-        str,
-        StringConstraints(pattern=FACTORY_PATTERN, max_length=253),
-        Field(description="factory is the callable that returns the model, as in torchvision.models:resnet50."),
-    ]
+    factory: CallableName = Field(
+        description="factory is the callable that returns the model, as in torchvision.models:resnet50."
+    )
     weights: WeightsFrom = Field(
         default=WeightsFrom.FACTORY,
         description="weights says whether the factory's own weights are kept, read from weightsUri, or random.",
@@ -101,7 +104,19 @@ class Validation(ApiModel):
     uri: Uri | None = Field(
         default=None, description="uri is an .npz file with x and y; without it only lossless plans serve."
     )
-    metric: Metric = Field(default=Metric.TOP1, description="metric is what is compared.")
+    metric: Metric = Field(
+        default=Metric.TOP1,
+        description="metric is how answers are compared with y; Function is your own.",
+    )
+    function: CallableName | None = Field(
+        default=None,
+        description="function is the callable that makes a number of outputs and y when metric is Function.",
+    )
+
+    @property
+    def metric_name(self) -> str:
+        """What commands and bundles call the metric: its word, or the user's own function."""
+        return self.metric.value if self.function is None else self.function
 
 
 class Model(ApiModel):

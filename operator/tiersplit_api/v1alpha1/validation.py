@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from tiersplit_api.v1alpha1.adaptation import ExitMode
-from tiersplit_api.v1alpha1.model import Datatype, ModelInput, WeightsFrom
+from tiersplit_api.v1alpha1.model import Datatype, Metric, ModelInput, WeightsFrom
 from tiersplit_api.v1alpha1.tiers import BIT_WIDTHS, TierPlacement
 from tiersplit_api.v1alpha1.types import Spec, SplitDeployment
 from tiersplit_core.errors import ManifestError
@@ -64,6 +64,15 @@ def _shape(item: ModelInput, path: str) -> Mistakes:
     for j, size in enumerate(item.shape):
         if size == 0 or (size < 0 and j > 0):
             yield f"{path}.shape[{j}]", f"{size} is no size here; write a size ≥ 1 (-1 stands first only)"
+
+
+def metric(spec: Spec) -> Mistakes:
+    """`metric: Function` and `function` belong together."""
+    wanted = spec.model.validation
+    if wanted.metric is Metric.FUNCTION and wanted.function is None:
+        yield "model.validation.function", "metric is Function: write which, as module:callable"
+    if wanted.metric is not Metric.FUNCTION and wanted.function is not None:
+        yield "model.validation.metric", f"function is given: write metric: Function, not {wanted.metric.value}"
 
 
 def accuracy(spec: Spec) -> Mistakes:
@@ -145,6 +154,7 @@ RULES: tuple[Callable[[Spec], Mistakes], ...] = (
     one_source,
     torch_weights,
     inputs,
+    metric,
     accuracy,
     objective,
     tiers,
