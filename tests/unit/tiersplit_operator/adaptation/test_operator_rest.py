@@ -15,7 +15,8 @@ from tiersplit_operator.facts import Key, Owner
 from tiersplit_wire.v1 import route_pb2 as pb
 
 PERIOD_S = 5
-REST_S = 1400.0
+REST_S = 1400.5
+"""Over between two rounds of asking Prometheus, which come at multiples of the period."""
 
 
 class Source:
