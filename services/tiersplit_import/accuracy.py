@@ -1,7 +1,8 @@
 """How often a model is right on validation data."""
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from tiersplit_bundle import Bundle
 from tiersplit_core.errors import ModelError
 from tiersplit_core.graph.ir import LayerGraph
 from tiersplit_import.calibrate import MAX_SAMPLES, read_samples
-from tiersplit_import.metrics import Answers, Comparison, Tally
+from tiersplit_import.metrics import Answers, Comparison
 from tiersplit_import.net import Array
 from tiersplit_import.probe import open_session, run
 
@@ -53,11 +54,23 @@ def forward_accuracy(forward: Forward, graph: LayerGraph, path: Path, metric: Co
     samples = read_samples(path, graph.inputs, MAX_SAMPLES)
     count = len(next(iter(samples.values())))
     truth = _read_truth(path, count)
-    tally = _started(metric, truth, path)
-    for start in range(0, count, _BATCH):
-        part = slice(start, start + _BATCH)
-        tally.add(forward({name: value[part] for name, value in samples.items()}), truth[part])
-    return tally.value()
+    with _about(path):
+        tally = metric.start(truth)
+        for start in range(0, count, _BATCH):
+            part = slice(start, start + _BATCH)
+            tally.add(forward({name: value[part] for name, value in samples.items()}), truth[part])
+        return tally.value()
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """What is wrong and names no place is wrong with the truth in the file."""
+    try:
+        yield
+    except ModelError as error:
+        if error.path:
+            raise
+        raise ModelError(error.reason, str(path)) from error
 
 
 def _read_truth(path: Path, count: int) -> Array:
@@ -72,10 +85,3 @@ def _read_truth(path: Path, count: int) -> Array:
         reason = f"`y` has shape {truth.shape} for {count} samples; its first axis is of samples, as that of `x`"
         raise ModelError(reason, str(path))
     return truth[:count]
-
-
-def _started(metric: Comparison, truth: Array, path: Path) -> Tally:
-    try:
-        return metric.start(truth)
-    except ModelError as error:
-        raise ModelError(error.reason, str(path)) from error
