@@ -60,6 +60,6 @@ def quality_of(validation: Validation, statistics: Statistics | None, accuracies
         statistics: the bundle's, for quantisation.
         accuracies: the bundle's.
     """
-    if validation.uri is None or accuracies is None or accuracies.metric != validation.metric.value:
+    if validation.uri is None or accuracies is None or accuracies.metric != validation.metric_name:
         return Quality(statistics)
     return Quality(statistics, accuracies.plans, accuracies.whole)

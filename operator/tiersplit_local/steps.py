@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tiersplit_api.v1alpha1.model import Model, ModelInput, TorchSource, WeightsFrom
+from tiersplit_control.words import CALIBRATION, VALIDATION
 from tiersplit_core.errors import ManifestError, OperationError
 from tiersplit_local.processes import MEMORY_ENVIRONMENT, tied
 from tiersplit_local.workdir import file_key
@@ -78,9 +79,21 @@ def import_arguments(model: Model, name: str, bundle: Path, manifest: Path) -> l
     if any(item.wire_datatype not in {None, item.datatype} for item in model.inputs):
         arguments += ["--wire-datatype", "UINT8"]
     if model.calibration.uri is not None:
-        file = local_file(model.calibration.uri, manifest, "spec.model.calibration.uri")
+        file = local_file(model.calibration.uri, manifest, CALIBRATION)
         arguments += ["--calibration", str(file), "--samples", str(model.calibration.samples)]
-    return arguments
+    return arguments + validation_arguments(model, manifest)
+
+
+def validation_arguments(model: Model, manifest: Path) -> list[str]:
+    """How a command is told the validation data; empty where there are none.
+
+    Raises:
+        ManifestError: they are somewhere where a local run cannot read them.
+    """
+    wanted = model.validation
+    if wanted.uri is None:
+        return []
+    return ["--validation", str(local_file(wanted.uri, manifest, VALIDATION)), "--metric", wanted.metric_name]
 
 
 def _weights(torch: TorchSource, manifest: Path) -> list[str]:
@@ -115,14 +128,15 @@ def source_key(model: Model, arguments: Sequence[str]) -> list[str]:
     at = list(arguments).index("--bundle")
     arguments = [*arguments[:at], *arguments[at + 2 :]]  # where the bundle goes does not change what is in it
     files = [Path(text) for text in arguments if os.path.sep in text and Path(text).is_file()]
-    if model.source.torch is not None:
-        files += _module_files(model.source.torch.factory)
+    own = [model.source.torch.factory] if model.source.torch is not None else []
+    for callable_name in [*own, *filter(None, [model.validation.function])]:
+        files += _module_files(callable_name)
     return [*arguments, *(file_key(file) for file in files)]
 
 
-def _module_files(factory: str) -> list[Path]:
+def _module_files(callable_name: str) -> list[Path]:
     """The file of the user's own module: what is installed does not change between two runs, this does."""
-    relative = Path(*factory.partition(":")[0].split("."))
+    relative = Path(*callable_name.partition(":")[0].split("."))
     places = [Path(), *(Path(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry)]
     candidates = [place / end for place in places for end in (relative.with_suffix(".py"), relative / "__init__.py")]
     return [path for path in candidates if path.is_file()]

@@ -57,6 +57,24 @@ def test_files_are_found_beside_the_manifest(tmp_path: Path) -> None:
     assert str(tmp_path / "m.onnx") in arguments("  model: {source: {onnxUri: 'file://m.onnx'}}\n", tmp_path)
 
 
+def test_calibration_and_validation_data_are_given_with_the_metric(tmp_path: Path) -> None:
+    for name in ("m.onnx", "c.npz", "v.npz"):
+        (tmp_path / name).write_bytes(name.encode())
+    data = "    calibration: {uri: c.npz, samples: 7}\n    validation: {uri: v.npz, metric: Top5}\n"
+    text = "  model:\n    source: {onnxUri: m.onnx}\n" + data
+    found = arguments(text, tmp_path)
+    given = ["--calibration", str(tmp_path / "c.npz"), "--samples", "7"]
+    assert found[-8:] == [*given, "--validation", str(tmp_path / "v.npz"), "--metric", "Top5"]
+    before = source_key(model(text), found)
+    (tmp_path / "v.npz").write_bytes(b"others")
+    assert source_key(model(text), found) != before
+    own = text.replace("metric: Top5", "metric: Function, function: 'own.rating:share'")
+    assert arguments(own, tmp_path)[-2:] == ["--metric", "own.rating:share"]
+    with pytest.raises(ManifestError) as caught:
+        arguments(text.replace("v.npz", "absent.npz"), tmp_path)
+    assert caught.value.path == "spec.model.validation.uri"
+
+
 @pytest.mark.parametrize("uri", ["absent.onnx", "https://example/m.onnx", "s3://b/m.onnx"])
 def test_a_source_that_cannot_be_read_here_is_refused_with_its_field(uri: str, tmp_path: Path) -> None:
     with pytest.raises(ManifestError) as caught:
