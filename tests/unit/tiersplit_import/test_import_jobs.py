@@ -12,7 +12,7 @@ from tests.support.cutting import Pieces, assert_close, ordered
 from tests.support.file_server import file_server
 from tests.support.oci_registry import free_port, oci_registry
 from tests.support.onnx_files import CLASSES, SIDE, onnx_model
-from tests.support.surfaces import made_up_surface
+from tests.support.surfaces import made_up_surface, with_twins
 from tiersplit_bundle import Blob, Bundle, extend, media
 from tiersplit_bundle.access import RegistryAccess
 from tiersplit_bundle.job_result import MAX_BYTES, finish
@@ -21,11 +21,14 @@ from tiersplit_bundle.reference import Reference
 from tiersplit_bundle.registry import Registry
 from tiersplit_core.errors import BundleError, InputError, ModelError, OperationError
 from tiersplit_core.planning.segments import segments_of
-from tiersplit_core.planning.surface import surface_from_json
-from tiersplit_import import job
+from tiersplit_core.planning.surface import surface_from_json, surface_to_json
+from tiersplit_core.quantization.forms import RunForm
+from tiersplit_import import job, rating
 from tiersplit_import.chain import check_chain
 from tiersplit_import.options import ImportOptions
 from tiersplit_import.pipeline import import_model
+from tiersplit_import.plan_run import open_segment
+from tiersplit_import.probe import run
 from tiersplit_import.segments import materialise as materialise_locally
 
 PLAIN = RegistryAccess(plain_http=True)
@@ -230,6 +233,130 @@ def test_segments_that_are_missing_or_compute_something_else_are_found_out(plann
     foreign = [Blob(entry.media_type, cut.read(entry.digest), entry.annotations) for entry in kept]
     with pytest.raises(ModelError, match="off by"):
         check_chain(extend(bundle, foreign), surface.plans)
+
+
+# Rate
+
+
+def calibrated_model(tmp_path, onnx_file):
+    """`spec.model` with data for both, and a file of it as import's Job gets it."""
+    x = np.random.default_rng(4).normal(size=(8, 3, SIDE, SIDE)).astype(np.float32)
+    np.savez(tmp_path / "c.npz", x=x)
+    validation_data(onnx_file, tmp_path / "v.npz", wrong=2)
+    model = {
+        "source": {"onnxUri": str(onnx_file)},
+        "calibration": {"uri": str(tmp_path / "c.npz")},
+        "validation": {"uri": str(tmp_path / "v.npz")},
+    }
+    (tmp_path / "rate.json").write_text(json.dumps({"name": "m", "model": model}))
+    return model, tmp_path / "rate.json"
+
+
+@pytest.fixture
+def with_twins_planned(running, run_import, onnx_file, tmp_path):
+    """A calibrated bundle with a surface in which plans have bit widths: import's file, its reference and surface."""
+    model, file = calibrated_model(tmp_path, onnx_file)
+    assert run_import(model, "twins") == 0
+    with registry(running, "twins", "import-1") as found:
+        imported = found.pull_bundle(tmp_path / "imported")
+        surface = with_twins(made_up_surface(imported))
+        reference = found.reference.at(found.extend([Blob(media.SURFACE, canonical_json(surface))], "plan-1"))
+    return file, reference, surface_from_json(surface)
+
+
+def rate_there(reference, file, tag):
+    words = ["--bundle", str(reference), "--push-tag", tag, "--model", str(file), "--registry-plain-http"]
+    return job.main(["materialise", *words])
+
+
+def test_plans_with_bit_widths_are_cut_and_rated_where_the_bundle_lies(running, with_twins_planned, tmp_path, capsys):
+    file, reference, surface = with_twins_planned
+    assert rate_there(reference, file, "rated-1") == 0
+    with registry(running, "twins", "rated-1") as found:
+        bundle = found.pull_bundle(tmp_path / "rated")
+    narrow = {plan.digest for plan in surface.plans if plan.widths}
+    assert narrow
+    assert bundle.accuracies.plans.keys() == bundle.plan_goldens.keys() == narrow
+    assert (bundle.accuracies.metric, bundle.accuracies.whole) == ("Top1", 0.8)
+    assert all(0 < share <= 1 for share in bundle.accuracies.plans.values())
+    told = capsys.readouterr().err
+    assert all(name[:19] in told for name in narrow)
+    held = {segment.id for segment in bundle.segments}
+    assert {spec.id for spec in segments_of(bundle.graph, surface.plans)} == held
+
+
+def test_ratings_of_a_round_before_are_kept_and_not_measured_again(running, with_twins_planned, tmp_path, monkeypatch):
+    file, reference, _ = with_twins_planned
+    assert rate_there(reference, file, "rated-2") == 0
+    with registry(running, "twins", "rated-2") as found:
+        first = found.manifest()
+        monkeypatch.setattr(rating, "forward_accuracy", lambda *_: pytest.fail("measured again"))
+        assert rate_there(reference.at(first.digest), file, "rated-3") == 0
+        assert found.manifest("rated-3").digest == first.digest
+
+
+def test_without_the_models_file_plans_are_cut_alone(running, with_twins_planned, tmp_path):
+    _, reference, surface = with_twins_planned
+    assert materialise(reference, "cut-1") == 0
+    with registry(running, "twins", "cut-1") as found:
+        bundle = found.pull_bundle(tmp_path / "cut")
+    assert bundle.accuracies.plans == bundle.plan_goldens == {}
+    assert len(bundle.segments) == len(segments_of(bundle.graph, surface.plans))
+
+
+def test_validation_data_are_not_fetched_for_plans_that_compute_what_the_model_computes(planned, tmp_path, onnx_file):
+    reference, _ = planned
+    _, file = calibrated_model(tmp_path, onnx_file)
+    (tmp_path / "v.npz").unlink()
+    assert rate_there(reference, file, "unrated-1") == 0
+
+
+def test_wrong_validation_data_are_told_by_their_field_when_plans_are_rated(with_twins_planned, message, tmp_path):
+    file, reference, _ = with_twins_planned
+    np.savez(tmp_path / "v.npz", x=np.zeros((10, 3, SIDE, SIDE), np.float32))
+    assert rate_there(reference, file, "wrong-1") == 2
+    assert (message()["field"], message()["retry"]) == ("spec.model.validation.uri", False)
+
+
+def test_a_given_bundle_is_rated_too(running, run_import, onnx_file, tmp_path):
+    validation_data(onnx_file, tmp_path / "v.npz", wrong=4)
+    assert run_import({"source": {"onnxUri": str(onnx_file)}}, "given") == 0
+    model = {"source": {"bundle": f"oci://{running.host}/given:import-1"}, "validation": {"uri": f"{tmp_path}/v.npz"}}
+    assert run_import(model, "taken") == 0
+    with registry(running, "taken", "import-1") as found:
+        bundle = found.pull_bundle(tmp_path / "taken")
+    assert bundle.accuracies.whole == 0.6
+    assert bundle.accuracies.plans == {}
+
+
+def test_a_calibrated_model_lies_in_the_bundle_in_both_forms(running, run_import, onnx_file, tmp_path):
+    model, _ = calibrated_model(tmp_path, onnx_file)
+    assert run_import(model, "forms") == 0
+    with registry(running, "forms", "import-1") as found:
+        bundle = found.pull_bundle(tmp_path / "forms")
+    assert {form: segment.id for form, segment in bundle.forms.items()} == {
+        RunForm.INT8: "whole-int8",
+        RunForm.PACKED: "whole-packed",
+    }
+    inputs, wanted = bundle.golden()
+    for form, segment in bundle.forms.items():
+        assert segment.layers == tuple(bundle.graph.index)
+        (got,) = run(open_segment(bundle, segment), list(segment.outputs), inputs)
+        apart = float(np.mean((got - wanted["scores"]) ** 2) / np.mean(wanted["scores"] ** 2))
+        assert 0 < apart < {RunForm.INT8: 0.01, RunForm.PACKED: 0.1}[form]
+    assert bundle.segments == ()
+
+
+def test_a_surface_of_plans_with_bit_widths_alone_has_nothing_to_compare_with_the_model(planned, tmp_path):
+    reference, surface = planned
+    with Registry(reference, PLAIN) as found:
+        bundle = found.pull_bundle(tmp_path / "b")
+    assert (
+        check_chain(
+            bundle, [plan for plan in surface_from_json(with_twins(surface_to_json(surface))).plans if plan.widths]
+        )
+        is None
+    )
 
 
 # How Jobs end
