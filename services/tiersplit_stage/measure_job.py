@@ -6,7 +6,7 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from math import fsum
@@ -23,7 +23,9 @@ from tiersplit_core.profile.chunks import chunks
 from tiersplit_core.profile.json import profile_to_json
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
 from tiersplit_core.profile.serving import ServingProfile
+from tiersplit_core.quantization.forms import RunForm
 from tiersplit_core.units import format_bytes
+from tiersplit_stage.measure.forms import NO_FORMS, wanted_forms, with_forms
 from tiersplit_stage.measure.machine import describe_machine
 from tiersplit_stage.measure.room import room_bytes
 from tiersplit_stage.measure.segments import measure_segments, running_order
@@ -49,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=0, help="as the stage has; 0: the processors it may use")
     parser.add_argument("--batches", default="1", metavar="1,2,…", help="batch sizes")
     parser.add_argument("--segments", default="", metavar="ID,…", help="these (by name or digest) instead of layers")
+    parser.add_argument(
+        "--forms",
+        default="",
+        metavar="int8,packed",
+        help=f"layers in these quantised forms too; {NO_FORMS}: in none; default: in those that the bundle has",
+    )
     parser.add_argument("--push-tag", required=True, help="under which the profile is found")
     parser.add_argument("--budget-s", type=float, default=2.0, help="seconds of runs per batch size")
     parser.add_argument("--memory-bytes", type=int, help="what the tier may hold; the container's limit counts too")
@@ -78,7 +86,7 @@ def _measure(options: argparse.Namespace) -> str:
             _say(f"{registry.reference.at(options.push_tag)} is there already")
             return found.digest
         with tempfile.TemporaryDirectory(prefix="tiersplit-measure-", dir=options.work) as work:
-            profile = _profile(registry, Path(work) / "bundle", settings, options.segments)
+            profile = _profile(registry, Path(work) / "bundle", settings, options)
         data = canonical_json(profile_to_json(profile))
         about = {media.TIER: settings.tier, "tiersplit.version": version("tiersplit")}
         return registry.push_artifact(Blob(media.PROFILE, data), media.PROFILE, options.push_tag, about)
@@ -101,16 +109,20 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
 
 
-def _profile(registry: Registry, directory: Path, settings: Settings, segments: str) -> TierProfile:
+def _profile(registry: Registry, directory: Path, settings: Settings, options: argparse.Namespace) -> TierProfile:
     bundle = registry.pull_bundle(directory, blobs=())
-    names = [name.strip() for name in segments.split(",") if name.strip()]
-    return _segments(registry, bundle, settings, names) if names else _layers(registry, bundle, settings)
+    names = [name.strip() for name in options.segments.split(",") if name.strip()]
+    if names:
+        return _segments(registry, bundle, settings, names)
+    return _layers(registry, bundle, settings, wanted_forms(options.forms, bundle))
 
 
-def _layers(registry: Registry, known: Bundle, settings: Settings) -> TierProfile:
+def _layers(registry: Registry, known: Bundle, settings: Settings, forms: Collection[RunForm]) -> TierProfile:
     wanted = {entry.digest for entry in known.layers if entry.media_type in _WHOLE}
+    wanted.update(known.forms[form].digest for form in forms)
     _check_memory(registry.pull_bundle(known.root, {known.graph_digest}), settings)
-    profile = measure_layers(registry.pull_bundle(known.root, wanted), settings, _say)
+    bundle = registry.pull_bundle(known.root, wanted)
+    profile = with_forms(measure_layers(bundle, settings, _say), bundle, settings, forms, _say)
     return replace(profile, serving=_serving(settings, known))
 
 

@@ -76,7 +76,11 @@ def open_session(path: Path, threads: int, weights: Sequence[Path] = ()) -> ort.
     Raises:
         StatisticsError: a packed blob is malformed.
     """
-    options = session_options(threads)
+    return open_with(session_options(threads), path, weights)
+
+
+def open_with(options: ort.SessionOptions, path: Path, weights: Sequence[Path] = ()) -> ort.InferenceSession:
+    """As `open_session`, with other options."""
     unpacked = {f"{PACKED_NAME}{blob.name}": _unpacked(blob) for blob in weights if _is_packed(blob)}
     if unpacked:
         options.add_external_initializers(list(unpacked), list(unpacked.values()))

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import fsum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tiersplit_bundle.bundle import Bundle
-    from tiersplit_core.profile.layers import TierProfile
+    from tiersplit_core.profile.layers import BatchProfile, TierProfile
+    from tiersplit_core.quantization.forms import RunForm
     from tiersplit_stage.measure.settings import Settings
 
 _MAX_BATCH = 1024
@@ -42,6 +44,10 @@ def profile(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     memory: Annotated[
         str | None, typer.Option(help="What the tier may hold, such as 64Mi; larger models go in chunks.")
     ] = None,
+    forms: Annotated[
+        str | None,
+        typer.Option(help="Layers in these quantised forms too: int8,packed, or none; default: all that it has."),
+    ] = None,
     segments: Annotated[bool, typer.Option("--segments", help="Measure the bundle's segments as they run.")] = False,
     segment: Annotated[list[str] | None, typer.Option(help="Only this segment; may be repeated.")] = None,
     base: Annotated[Path | None, typer.Option("--profile", help="A profile to which segments are added.")] = None,
@@ -60,10 +66,8 @@ def profile(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     from tiersplit_core.units import parse_quantity  # noqa: PLC0415
 
     sizes = parse_batches(batches, _MAX_BATCH)
-    if simulate is not None and (segments or segment or base):
-        raise InputError(
-            "a simulated tier has no segments to measure; leave out --segments and --profile", "--simulate"
-        )
+    if simulate is not None and (segments or segment or base or forms):
+        raise InputError("a simulated tier measures nothing; leave out --forms, --segments and --profile", "--simulate")
     to = None if push is None else target(push)
     opened = Bundle.open(bundle)
     if simulate is not None:
@@ -71,7 +75,8 @@ def profile(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     else:
         limit = None if memory is None else parse_quantity(memory, "--memory")
         settings = _settings(tier or "edge", threads, sizes, budget_s, slowdown, limit)
-        found = _measured(opened, settings, base, segments or bool(segment), segment)
+        wanted = _Wanted(base, _forms(opened, forms, base), segments or bool(segment), segment)
+        found = _measured(opened, settings, wanted)
     value = profile_to_json(found)
     if save is not None:
         write_json(save, value)
@@ -109,18 +114,39 @@ def _roofline(bundle: "Bundle", path: Path, tier: str | None, sizes: tuple[int, 
     return simulate(bundle.graph, described, sizes, bundle.graph_digest)
 
 
-def _measured(
-    bundle: "Bundle", settings: "Settings", base: Path | None, with_segments: bool, ids: list[str] | None
-) -> "TierProfile":
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is measured: everything about layers, or what is added to the profile in the file `base`."""
+
+    base: Path | None
+    forms: "tuple[RunForm, ...]"
+    segments: bool
+    ids: list[str] | None
+
+
+def _forms(bundle: "Bundle", text: str | None, base: Path | None) -> "tuple[RunForm, ...]":
+    """A profile to which something is added gets only the forms that are named."""
+    from tiersplit_stage.measure.forms import NO_FORMS, wanted_forms  # noqa: PLC0415
+
+    return wanted_forms(text or (NO_FORMS if base is not None else ""), bundle)
+
+
+def _measured(bundle: "Bundle", settings: "Settings", wanted: _Wanted) -> "TierProfile":
     from tiersplit_core.profile.refine import merge_segments  # noqa: PLC0415
+    from tiersplit_stage.measure.forms import with_forms  # noqa: PLC0415
     from tiersplit_stage.measure.segments import measure_segments  # noqa: PLC0415
 
-    steps = len(settings.batches) * ((base is None) + with_segments) + (base is None)
-    with _steps(f"profiling {settings.tier}", steps) as step:
-        found = _tier(bundle, settings, step) if base is None else _load(base, bundle, settings)
-        if with_segments:
-            found = merge_segments(found, measure_segments(bundle, settings, step, ids))
+    with _steps(f"profiling {settings.tier}", _count(settings, wanted)) as step:
+        found = _tier(bundle, settings, step) if wanted.base is None else _load(wanted.base, bundle, settings)
+        found = with_forms(found, bundle, settings, wanted.forms, step)
+        if wanted.segments:
+            found = merge_segments(found, measure_segments(bundle, settings, step, wanted.ids))
     return found
+
+
+def _count(settings: "Settings", wanted: _Wanted) -> int:
+    """Steps that are told: one per batch size of each thing, and one for serving."""
+    return len(settings.batches) * ((wanted.base is None) + len(wanted.forms) + wanted.segments) + (wanted.base is None)
 
 
 def _tier(bundle: "Bundle", settings: "Settings", step: Callable[[str], None]) -> "TierProfile":
@@ -173,6 +199,13 @@ def _steps(title: str, total: int) -> "Iterator[Callable[[str], None]]":
         yield step
 
 
+def _whole_in(seen: "BatchProfile", form: "RunForm") -> str:
+    from tiersplit_core.units import format_seconds  # noqa: PLC0415
+
+    timings = seen.forms.get(form)
+    return "" if timings is None else format_seconds(fsum(timing.median_s for timing in timings.values()))
+
+
 def _table(found: "TierProfile") -> "Table":
     from rich.table import Table  # noqa: PLC0415
 
@@ -186,6 +219,8 @@ def _table(found: "TierProfile") -> "Table":
     table.add_row(
         "whole model", *(f"{format_seconds(b.whole.median_s)} ± {format_seconds(b.whole.spread_s / 2)}" for b in seen)
     )
+    for form in dict.fromkeys(form for b in seen for form in b.forms):
+        table.add_row(f"whole model, {form}", *(_whole_in(b, form) for b in seen))
     table.add_row("memory", *(format_bytes(b.memory_bytes) for b in seen), end_section=found.serving is None)
     if found.serving is not None:
         for name in ("request", "send", "receive"):

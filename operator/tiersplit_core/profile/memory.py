@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from tiersplit_core.graph.ir import INPUT, LayerGraph
 from tiersplit_core.graph.working_set import live_bytes
+from tiersplit_core.quantization.forms import RunForm
 
 Ints = NDArray[np.int64]
 
@@ -30,6 +31,19 @@ def predict_stage_bytes(weights: int, held: int, base_bytes: int, segments: int 
         segments: how many segments are loaded.
     """
     return base_bytes + round(WEIGHT_FACTOR * weights) + segments * SEGMENT_BYTES + held
+
+
+def form_bytes(graph: LayerGraph, form: RunForm, stored_bytes: int, batch: int) -> int:
+    """Bytes that the whole model takes in a quantised form, at most: some kernels still compute with real numbers.
+
+    Args:
+        graph: the layer graph.
+        form: how it runs; packed weights become real numbers in every run, one layer's after the other's.
+        stored_bytes: its constants in the bundle.
+        batch: batch size.
+    """
+    unpacked = max((layer.weight_bytes for layer in graph.layers), default=0) if form is RunForm.PACKED else 0
+    return stored_bytes + unpacked + working_set_bytes(graph, graph.index, batch)
 
 
 def weight_bytes(graph: LayerGraph, layers: Iterable[str]) -> int:

@@ -1,16 +1,19 @@
 """Whose work a kernel does: from the kernels that ONNX Runtime runs back to the layers of the graph.
 
 The runtime fuses, renames and adds nodes (1.31): `<node>/<Fusion>/` keeps a node's name in front, `<tensor>_nchwc` is
-a convolution named after the tensor it computed, `<tensor>_bn_nchwc` a batch norm, other fused kernels keep the name of
-the tensor that leaves them, and `ReorderInput`/`ReorderOutput` change the memory layout between kernels.
+a convolution named after the tensor it computed, `<tensor>_bn_nchwc` a batch norm, `<node>_token_<number>` a kernel of
+bytes with channels last, other fused kernels keep the name of the tensor that leaves them, and
+`ReorderInput`/`ReorderOutput` and transpositions without a name change the memory layout between kernels.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from tiersplit_core.graph.ir import INPUT, LayerGraph
 from tiersplit_stage.measure.onnx_nodes import Node
 
 _SUFFIXES = ("_nchwc", "_bn")
+_CHANNELS_LAST = re.compile(r"_token_[0-9]+$")
 _CONSUMER_FIRST = frozenset({"ReorderInput"})
 
 
@@ -81,7 +84,7 @@ def _direct(node: Node, by_name: Mapping[str, str], by_tensor: Mapping[str, str]
 
 
 def _stems(name: str) -> list[str]:
-    stems = []
+    stems = [_CHANNELS_LAST.sub("", name)]
     for suffix in _SUFFIXES:
         if name.endswith(suffix):
             name = name.removesuffix(suffix)

@@ -12,7 +12,7 @@ from tiersplit_core.errors import OperationError
 from tiersplit_stage.measure.attribution import attribute
 from tiersplit_stage.measure.job import Job, Kernel, Program
 from tiersplit_stage.measure.onnx_nodes import Node, read_nodes
-from tiersplit_stage.sessions import PROVIDERS, session_options
+from tiersplit_stage.sessions import open_with, run_options, session_options
 
 _SUFFIX = "_kernel_time"
 _ROUNDING_S = 0.5e-6
@@ -36,14 +36,13 @@ def profile_kernels(job: Job, values: Mapping[str, Any], run_s: float) -> tuple[
     """
     program = job.programs[0]
     with tempfile.TemporaryDirectory(prefix="tiersplit-profile-") as work:
-        session = ort.InferenceSession(
-            program.path, _profiling_options(job.threads, Path(work)), providers=list(PROVIDERS)
-        )
+        options = _profiling_options(job.threads, Path(work))
+        session = open_with(options, Path(program.path), [Path(blob) for blob in program.weights])
         optimised = read_nodes(Path(work) / "optimised.onnx")
         runs = _runs(job, run_s, len(optimised))
         feed = {name: values[name] for name in program.inputs}
         for _ in range(runs + 1):
-            session.run_with_ort_values(list(program.outputs), feed)
+            session.run_with_ort_values(list(program.outputs), feed, run_options(session))
         events = json.loads(Path(session.end_profiling()).read_text())
     return _kernels(program, optimised, [event for event in events if _is_kernel(event)], runs)
 

@@ -89,7 +89,7 @@ def _first_ready(segments: Sequence[BundleSegment], available: set[str]) -> Bund
 def _run_chain(
     bundle: Bundle, chain: Sequence[BundleSegment], settings: Settings, batch: int
 ) -> dict[str, tuple[float, ...]]:
-    programs = tuple(_program(bundle, segment) for segment in chain)
+    programs = tuple(program_of(bundle, segment) for segment in chain)
     with tempfile.TemporaryDirectory(prefix="tiersplit-measure-") as work:
         values = Path(work) / "inputs.safetensors"
         write_inputs(bundle, batch, values)
@@ -99,6 +99,7 @@ def _run_chain(
         return dict(run_job(job, settings.timeout_s * settings.slowdown).seconds)
 
 
-def _program(bundle: Bundle, segment: BundleSegment) -> Program:
+def program_of(bundle: Bundle, segment: BundleSegment) -> Program:
+    """What runs a segment, its blobs verified; errors as `Bundle.segment_path`."""
     weights = tuple(str(bundle.blob_path(digest)) for digest in segment.weights)
     return Program(segment.digest, str(bundle.segment_path(segment)), segment.inputs, segment.outputs, weights)

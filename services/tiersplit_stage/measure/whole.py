@@ -41,7 +41,7 @@ def measure_batches(bundle: Bundle, settings: Settings, measure: MeasureBatch, s
     seen: dict[int, BatchProfile] = {}
     idle = 0
     for batch in sorted(set(settings.batches)):
-        reason = _too_large(settings, seen, batch)
+        reason = too_large(settings, _expected_bytes(seen, batch))
         if reason:
             say(f"batch {batch} and above are left out: {reason}")
             break
@@ -64,26 +64,45 @@ def measure_batches(bundle: Bundle, settings: Settings, measure: MeasureBatch, s
 
 def _measure_batch(bundle: Bundle, settings: Settings, batch: int, work: Path) -> tuple[BatchProfile, int]:
     graph = bundle.graph
-    write_inputs(bundle, batch, work / "inputs.safetensors")
     program = Program(
         "whole",
         str(bundle.model_path),
         tuple(spec.name for spec in graph.inputs),
         tuple(dict.fromkeys(tensor for _, tensor in graph.output_names)),
     )
+    return run_whole(bundle, settings, program, batch, work)
+
+
+def run_whole(bundle: Bundle, settings: Settings, program: Program, batch: int, work: Path) -> tuple[BatchProfile, int]:
+    """What a program that runs every layer takes at one batch size, and the idle runtime's bytes.
+
+    Args:
+        bundle: whose model it is.
+        settings: how to measure.
+        program: the model, in whatever form.
+        batch: samples.
+        work: an empty directory.
+
+    Raises:
+        OperationError: the measuring process failed.
+    """
+    write_inputs(bundle, batch, work / "inputs.safetensors")
     job = Job((program,), str(work / "inputs.safetensors"), settings.threads, settings.budget_s, kernels=True)
     answer = run_job(job, settings.timeout_s)
-    whole = timing_of(answer.seconds["whole"], settings.slowdown)
-    layers = layer_timings(graph, answer.kernels, whole.median_s, tuple(graph.index))
+    whole = timing_of(answer.seconds[program.name], settings.slowdown)
+    layers = layer_timings(bundle.graph, answer.kernels, whole.median_s, tuple(bundle.graph.index))
     # The inputs were there before: a stage receives them and holds them, so they count.
     return BatchProfile(layers, whole, {}, answer.peak_bytes - answer.idle_bytes), answer.idle_bytes
 
 
-def _too_large(settings: Settings, seen: dict[int, BatchProfile], batch: int) -> str:
-    if not seen:
-        return ""
-    needed = interpolate({size: float(found.memory_bytes) for size, found in seen.items()}, batch)
+def too_large(settings: Settings, needed_bytes: float) -> str:
+    """Why what needs so many bytes is not run; empty where they are there."""
     free = psutil.virtual_memory().available
-    if settings.memory_bytes is not None and needed > settings.memory_bytes:
-        return f"about {needed:.0f} bytes are more than the {settings.memory_bytes} of the tier"
-    return f"about {needed:.0f} bytes are more than the {free} that are free" if needed > free else ""
+    if settings.memory_bytes is not None and needed_bytes > settings.memory_bytes:
+        return f"about {needed_bytes:.0f} bytes are more than the {settings.memory_bytes} of the tier"
+    return f"about {needed_bytes:.0f} bytes are more than the {free} that are free" if needed_bytes > free else ""
+
+
+def _expected_bytes(seen: dict[int, BatchProfile], batch: int) -> float:
+    """As far as smaller batch sizes tell; nothing speaks against the first."""
+    return interpolate({size: float(found.memory_bytes) for size, found in seen.items()}, batch) if seen else 0.0

@@ -3,6 +3,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from tests.support.quantised_cnn import quantised_cnn
 from tests.support.small_cnn import small_cnn
 from tiersplit_bundle.bundle import Bundle
 from tiersplit_cli.main import build_app, exit_code
@@ -70,6 +71,21 @@ def test_segments_are_added_to_a_profile_of_the_same_kind(tmp_path):
         run(*again, "--threads", "2")
 
 
+def test_quantised_forms_are_measured_unless_they_are_not_wanted_and_added_where_they_are_named(tmp_path):
+    path, first = quantised_cnn(tmp_path / "b").root, tmp_path / "p.json"
+    (plain,) = json.loads(run("-b", path, *QUICK, "--forms", "none", "--save", first, "-o", "json"))["batches"]
+    assert "forms" not in plain
+    again = ("-b", path, *QUICK, "--profile", first, "-o", "json")
+    assert json.loads(run(*again))["batches"] == [plain]
+    (added,) = json.loads(run(*again, "--forms", "packed"))["batches"]
+    assert {**added, "forms": None} == {**plain, "forms": None}
+    assert added["forms"].keys() == {"packed"}
+    assert added["forms"]["packed"].keys() == plain["layers"].keys()
+    printed = run("-b", path, *QUICK)
+    assert "whole model, int8" in printed
+    assert "whole model, packed" in printed
+
+
 def test_a_model_larger_than_the_tier_is_measured_in_chunks_and_the_bundle_stays_as_it_is(path):
     before = sorted(entry.name for entry in path.rglob("*"))
     printed = json.loads(run("-b", path, *QUICK, "--memory", "20k", "-o", "json"))
@@ -109,10 +125,17 @@ def test_a_wrong_base_profile_is_refused(path, tmp_path, content):
         run("-b", path, "--profile", tmp_path / "p.json", "--segments")
 
 
-def test_a_simulated_tier_takes_no_segments(path, tmp_path):
+@pytest.mark.parametrize("option", [("--segments",), ("--forms", "int8")])
+def test_a_simulated_tier_takes_nothing_to_measure(path, tmp_path, option):
     (tmp_path / "tier.yaml").write_text(TIER)
-    with pytest.raises(InputError, match="--segments"):
-        run("-b", path, "--simulate", tmp_path / "tier.yaml", "--segments")
+    with pytest.raises(InputError, match=option[0]):
+        run("-b", path, "--simulate", tmp_path / "tier.yaml", *option)
+
+
+def test_a_form_that_the_bundle_does_not_have_is_refused(path):
+    with pytest.raises(InputError, match="--calibration") as caught:
+        run("-b", path, *QUICK, "--forms", "int8")
+    assert exit_code(caught.value) == 2
 
 
 def test_nothing_is_half_written_where_the_target_cannot_be_written(path, tmp_path):

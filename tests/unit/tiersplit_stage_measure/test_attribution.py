@@ -58,6 +58,8 @@ ORIGINAL = [
         (node("a_nchwc", "Conv", ["?"], ["reorder_1"]), "conv1"),
         (node("b_bn_nchwc", "Conv", ["?"], ["reorder_2"]), "block/conv2"),
         (node("block/conv2/QuickGeluFusion/", "QuickGelu", ["?"], ["?2"]), "block/conv2"),
+        (node("conv1_token_7", "QLinearConv", ["?"], ["?2"]), "conv1"),
+        (node("block/conv2_token_12", "QLinearConv", ["?"], ["?2"]), "block/conv2"),
         (node("BiasGelu", "BiasGelu", ["?"], ["c"]), "gelu"),
         (node("alien", "Alien", ["?"], ["?2"]), None),
     ],
@@ -72,6 +74,16 @@ def test_layout_changes_belong_to_the_kernel_that_needs_them():
         node("a_nchwc", "Conv", ["r0"], ["r1"]),
         node("ReorderOutput", "ReorderOutput", ["r1"], ["r2"]),
         node("gelu", "Gelu", ["r2"], ["c"]),
+    ]
+    assert attribute(ORIGINAL, optimised) == ["conv1", "conv1", "conv1", "gelu"]
+
+
+def test_a_transposition_before_and_after_kernels_with_channels_last_belongs_to_a_kernel_beside_it():
+    optimised = [
+        node("Transpose", "Transpose", ["x"], ["t0"]),
+        node("conv1_token_2", "QLinearConv", ["t0"], ["t1"]),
+        node("Transpose_token_5", "Transpose", ["t1"], ["t2"]),
+        node("gelu", "Gelu", ["t2"], ["c"]),
     ]
     assert attribute(ORIGINAL, optimised) == ["conv1", "conv1", "conv1", "gelu"]
 

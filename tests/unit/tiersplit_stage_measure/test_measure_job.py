@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.support.oci_registry import oci_registry, proxy
+from tests.support.quantised_cnn import quantised_cnn
 from tests.support.small_cnn import small_cnn
 from tiersplit_bundle import Bundle, media
 from tiersplit_bundle.access import RegistryAccess
@@ -16,6 +17,7 @@ from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.segments import segments_of
 from tiersplit_core.profile.json import profile_from_json
 from tiersplit_core.profile.refine import merge_segments
+from tiersplit_core.quantization.forms import RunForm
 from tiersplit_import.segments import materialise
 from tiersplit_stage import measure_job
 from tiersplit_stage.measure.room import room_bytes
@@ -79,6 +81,29 @@ def test_layers_and_then_segments_make_a_profile_of_a_tier(pushed, run):
         assert all(timing.median_s > 0 for timing in seen.segments.values())
 
 
+@pytest.fixture(scope="module")
+def calibrated(running, tmp_path_factory):
+    """A bundle with quantised forms in the registry: its reference, and itself."""
+    bundle = quantised_cnn(tmp_path_factory.mktemp("calibrated") / "b")
+    reference = Reference(running.host, "calibrated", None, bundle.digest)
+    with Registry(reference, RegistryAccess(plain_http=True)) as registry:
+        registry.push_bundle(bundle, "ready")
+    return reference, bundle
+
+
+def test_layers_are_measured_in_the_forms_that_are_asked_for(calibrated, run):
+    reference, bundle = calibrated
+    for tag, more, forms in [
+        ("profile-all", (), set(bundle.forms)),
+        ("profile-none", ("--forms", "none"), set()),
+        ("profile-int8", ("--forms", "int8"), {RunForm.INT8}),
+    ]:
+        assert run(reference, tag, *more)[0] == 0
+        profile, _ = profile_at(reference, tag, bundle.graph)
+        assert profile.batches[1].forms.keys() == forms
+        assert profile.serving is not None
+
+
 def test_segments_alone_are_measured_without_pulling_the_whole_model(pushed, running, run):
     _, bundle = pushed
     with proxy(running.host) as front:
@@ -109,6 +134,8 @@ def test_a_model_that_does_not_fit_is_refused_with_what_to_write(pushed, run):
         (("--segments", "nothing"), "no segment 'nothing'"),
         (("--batches", "0"), "batch sizes"),
         (("--batches", "x"), "batch"),
+        (("--forms", "int4"), "write int8, packed"),
+        (("--forms", "int8"), "--calibration"),
     ],
 )
 def test_wrong_arguments_are_told_and_not_tried_again(pushed, run, options, reason):
