@@ -154,17 +154,17 @@ def _rated(bundle: Bundle, validation: Validation, get: Fetch) -> Bundle:
     if validation.uri is None:
         return bundle
     data = get(validation.uri, "validation.npz", f"{_VALIDATION}.uri")
-    with _in_manifest(data):
-        return with_accuracy(bundle, data, comparison(validation.metric.value), _say)
+    with _in_manifest(validation, data):
+        return with_accuracy(bundle, data, comparison(validation.metric_name), _say)
 
 
 @contextmanager
-def _in_manifest(data: Path) -> Iterator[None]:
+def _in_manifest(validation: Validation, data: Path) -> Iterator[None]:
     """What is wrong with the validation data or the metric is told by the manifest's field."""
     try:
         yield
     except ModelError as error:
-        fields = {str(data): "uri", METRIC_OPTION: "metric"}
+        fields = {str(data): "uri", METRIC_OPTION: "metric" if validation.function is None else "function"}
         field = next((field for path, field in fields.items() if error.path.startswith(path)), None)
         if field is None:
             raise
@@ -226,8 +226,8 @@ def _ratings(bundle: Bundle, plans: Sequence[Plan], options: argparse.Namespace,
     if model.validation.uri is None:
         return []
     data = _fetching(options, work)(model.validation.uri, "validation.npz", f"{_VALIDATION}.uri")
-    with _in_manifest(data):
-        return rate(bundle, plans, data, comparison(model.validation.metric.value), _say)
+    with _in_manifest(model.validation, data):
+        return rate(bundle, plans, data, comparison(model.validation.metric_name), _say)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,45 @@ def test_validation_data_without_labels_is_a_mistake(run_import, message, onnx_f
     assert (message()["field"], message()["retry"]) == ("spec.model.validation.uri", False)
 
 
+def share_right(outputs, y):
+    """A metric of this file's own."""
+    return np.mean(outputs["scores"].argmax(axis=1) == y)
+
+
+def picky(outputs, y):
+    """A metric that no answer pleases."""
+    raise ValueError("nothing is right")
+
+
+def test_the_users_own_function_is_the_metric(running, run_import, onnx_file, tmp_path):
+    validation_data(onnx_file, tmp_path / "v.npz", wrong=4)
+    own = {"uri": str(tmp_path / "v.npz"), "metric": "Function", "function": f"{__name__}:share_right"}
+    assert run_import({"source": {"onnxUri": str(onnx_file)}, "validation": own}, "own") == 0
+    with registry(running, "own", "import-1") as found:
+        bundle = found.pull_bundle(tmp_path / "pulled")
+    assert (bundle.accuracies.metric, bundle.accuracies.whole) == (f"{__name__}:share_right", 0.6)
+
+
+UNFIT = [
+    ({"metric": "MeanIoU"}, "uri", "a whole number per pixel"),
+    ({"metric": "Top5"}, "metric", "among 5 of 5 classes"),
+    ({"metric": "Function"}, "metric", "MODULE:CALLABLE"),
+    ({"metric": "Function", "function": "nowhere:at_all"}, "function", "cannot be imported"),
+    ({"metric": "Function", "function": f"{__name__}:picky"}, "function", "nothing is right"),
+]
+
+
+@pytest.mark.parametrize(("validation", "field", "words"), UNFIT)
+def test_a_metric_that_does_not_fit_is_told_by_its_field(
+    run_import, message, onnx_file, tmp_path, validation, field, words
+):
+    validation_data(onnx_file, tmp_path / "v.npz", wrong=0)
+    given = {"uri": str(tmp_path / "v.npz"), **validation}
+    assert run_import({"source": {"onnxUri": str(onnx_file)}, "validation": given}, "unfit") == 2
+    assert message()["field"] == f"spec.model.validation.{field}"
+    assert words in message()["error"]
+
+
 def test_a_job_that_runs_again_pushes_nothing_and_says_the_same(run_import, message, onnx_file):
     model = {"source": {"onnxUri": str(onnx_file)}}
     assert run_import(model, "again") == 0
