@@ -1,16 +1,19 @@
-"""Everything before serving: import, profile, surface, segments, and again until estimate and measurement agree."""
+"""Everything before serving: import, profile, surface, segments, ratings, and again until all of it agrees."""
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tiersplit_api.v1alpha1.types import SplitDeployment
 from tiersplit_bundle.bundle import Bundle
 from tiersplit_control.catalogue import Catalogue
+from tiersplit_control.quality import Quality, quality_of, wanted_forms
 from tiersplit_control.surfaces import (
+    Check,
     Profiles,
     Round,
     Settled,
@@ -20,7 +23,9 @@ from tiersplit_control.surfaces import (
     open_work,
     settle,
 )
-from tiersplit_core.errors import OperationError
+from tiersplit_control.words import accuracy_text, below_minimum, bits_text, fewer_bits_hint, form_text
+from tiersplit_core.errors import ManifestError, OperationError
+from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.segments import SegmentSpec
 from tiersplit_core.planning.surface import Surface, surface_from_json, surface_to_json
 from tiersplit_core.profile.json import profile_from_json, profile_to_json
@@ -29,7 +34,7 @@ from tiersplit_core.profile.refine import emulate
 from tiersplit_core.units import format_seconds
 from tiersplit_local.given_bundle import given_bundle
 from tiersplit_local.settings import LocalSettings
-from tiersplit_local.steps import Say, import_arguments, run_command, source_key
+from tiersplit_local.steps import Say, import_arguments, run_command, source_key, validation_arguments
 from tiersplit_local.workdir import WorkDir, file_key, key_of, read_json, write_json
 
 MACHINE = "machine"
@@ -51,7 +56,8 @@ def prepare(resource: SplitDeployment, manifest: Path, settings: LocalSettings, 
         TiersplitError: a step failed.
     """
     _import(resource, manifest, work, say)
-    preparation = _Preparation(settings, work, say)
+    preparation = _Preparation(resource, manifest, settings, work, say)
+    preparation.check_accuracy()
     preparation.profile_layers()
     return preparation.plan()
 
@@ -86,19 +92,42 @@ def _replace(work: WorkDir, make: Callable[[], object]) -> None:
 
 
 class _Preparation:
-    def __init__(self, settings: LocalSettings, work: WorkDir, say: Say) -> None:
+    def __init__(
+        self, resource: SplitDeployment, manifest: Path, settings: LocalSettings, work: WorkDir, say: Say
+    ) -> None:
+        self.spec, self.manifest = resource.spec, manifest
         self.settings, self.intent, self.work, self.say = settings, settings.intent, work, say
         self.bundle = Bundle.open(work.bundle)
         self.graph = self.bundle.graph
         self.machine_file = work.profile(MACHINE)
 
+    def quality(self) -> Quality:
+        """What the bundle says about accuracy, as the manifest compares answers."""
+        return quality_of(self.spec.model.validation, self.bundle.quantization, self.bundle.accuracies)
+
+    def check_accuracy(self) -> None:
+        """Refuse a minimum that the model itself does not reach, and say what fewer bits would need.
+
+        Raises:
+            ManifestError: the model is below `spec.accuracy.min`.
+        """
+        quality = self.quality()
+        if quality.whole is not None:
+            self.say(f"accuracy: the model reaches {accuracy_text(quality.whole)}")
+        if reason := below_minimum(quality.whole, self.spec.accuracy):
+            raise ManifestError(reason, "spec.accuracy.min")
+        calibrated, rated = quality.statistics is not None, self.bundle.accuracies is not None
+        if hint := fewer_bits_hint(self.spec, calibrated=calibrated, rated=rated):
+            self.say(f"accuracy: only lossless plans; {hint}")
+
     def profile_layers(self) -> None:
         """Measure this machine, once."""
         batches = ",".join(map(str, self.intent.batches))
-        key = key_of([self.bundle.graph_digest, self.settings.threads, batches])
+        forms = wanted_forms(self.intent) if self.quality().may_quantise(self.intent) else ()
+        key = key_of([self.bundle.graph_digest, self.settings.threads, batches, *forms])
         if not (self.work.is_done("profile", key) and self.machine_file.exists()):
             self.say(f"profile: measuring layers at batch {batches}")
-            self._profile(["--batches", batches])
+            self._profile(["--batches", batches, "--forms", ",".join(forms) or "none"])
             self.work.mark_done("profile", key)
         whole = self._machine().batches[self.intent.batches[0]].whole.median_s
         self.say(f"profile: the whole model takes {format_seconds(whole)} on this machine")
@@ -126,17 +155,20 @@ class _Preparation:
             settled = self._agree()
             surface, profiles = settled.surface, dict(settled.profiles)
             self.work.mark_done("surface", self._surface_key())
-        return Prepared(self.bundle, Catalogue(self.graph, self.intent.tier_names, surface, profiles, self._blobs()))
+        tiers, blobs = self.intent.tier_names, self._blobs()
+        return Prepared(self.bundle, Catalogue(self.graph, tiers, surface, profiles, blobs, self.quality()))
 
     def _surface_key(self) -> str:
         intent = self.intent
         tiers = [(tier.name, tier.memory_bytes, self.settings.slowdowns[tier.name]) for tier in intent.tiers]
         links = [(link.source, link.target, link.bandwidth_bps, link.latency_s) for link in intent.links]
         flags = [intent.objective, intent.raw_input_stays, intent.result_returns]
-        return key_of([self.bundle.graph_digest, file_key(self.machine_file), tiers, links, flags, intent.batches])
+        narrow = [intent.weight_bits, intent.activation_bits, self.quality().least(intent)]
+        measured = [self.bundle.graph_digest, file_key(self.machine_file)]
+        return key_of([*measured, tiers, links, flags, intent.batches, narrow])
 
     def _agree(self) -> Settled:
-        current = first_round(self.graph, self._tiers(), self.intent)
+        current = self._rated(lambda quality: first_round(self.graph, self._tiers(), self.intent, quality))
         while True:
             self._announce(current.surface)
             self._materialise(current)
@@ -145,12 +177,34 @@ class _Preparation:
             self.say(f"segments: {len(current.specs)} measured, at most {check.off:.0%} off the estimate")
             if check.settled:
                 break
-            current = next_round(self.graph, current, check, self.intent)
-        settled = settle(self.graph, current, check, self.intent)
+            current = self._rated(partial(self._after, current, check))
+        settled = settle(self.graph, current, check, self.intent, self.quality())
         self._announce(settled.surface)
         write_json(self.work.refined, {tier: profile_to_json(profile) for tier, profile in settled.profiles.items()})
         write_json(self.work.surface, surface_to_json(settled.surface))
         return settled
+
+    def _after(self, before: Round, check: Check, quality: Quality) -> Round:
+        return next_round(self.graph, before, check, self.intent, quality)
+
+    def _rated(self, make: Callable[[Quality], Round]) -> Round:
+        """The round that `make` gives once the accuracy of all its plans is known."""
+        current = make(self.quality())
+        while current.unrated:
+            self._materialise(current)
+            self._say_accuracies(current.unrated)
+            current = make(self.quality())
+        return current
+
+    def _say_accuracies(self, plans: Iterable[Plan]) -> None:
+        quality = self.quality()
+        for plan in plans:
+            if plan.digest not in quality.accuracies:
+                raise OperationError(f"plan {plan.digest} was not rated; see {self.work.logs / 'materialise.log'}")
+            first = self.intent.tier_names[0]
+            layers = f"{len(plan.layers_on(first))} of {len(plan.placement)} layers on {first}"
+            narrow = f"{len(plan.widths)} of them {bits_text(plan)} {form_text(plan)}"
+            self.say(f"accuracy: {layers}, {narrow}: {accuracy_text(quality.accuracies[plan.digest])} right")
 
     def _announce(self, surface: Surface) -> None:
         self.say(f"surface: {len(surface.plans)} plans, at most {surface.epsilon:.1%} from the best")
@@ -166,9 +220,11 @@ class _Preparation:
 
     def _materialise(self, current: Round) -> None:
         write_json(self.work.surface, surface_to_json(current.surface))
-        if self._uncut(current):
-            self.say(f"segments: cutting {len(current.specs)}")
+        if self._uncut(current) or current.unrated:
+            rating = f", rating {len(current.unrated)} plans" if current.unrated else ""
+            self.say(f"segments: cutting {len(current.specs)}{rating}")
             arguments = ["materialise", "--bundle", str(self.work.bundle), "--surface", str(self.work.surface)]
+            arguments += validation_arguments(self.spec.model, self.manifest) if current.unrated else []
             run_command(arguments, self.work.logs / "materialise.log")
             self.bundle = Bundle.open(self.work.bundle)
         if lacking := self._uncut(current):

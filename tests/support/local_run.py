@@ -98,11 +98,11 @@ class LocalRun:
 
     def status(self) -> dict[str, Any]:
         """Its state, asked on the control socket."""
-        return ask(NAME, {"status": {}}, self.folder / ".tiersplit")
+        return ask(None, {"status": {}}, self.folder / ".tiersplit")
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Any other request on the control socket."""
-        return ask(NAME, request, self.folder / ".tiersplit")
+        return ask(None, request, self.folder / ".tiersplit")
 
     def pids(self) -> list[int]:
         """The processes it started."""
@@ -127,12 +127,17 @@ def environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, *options: str, bandwidth: str = "100M", cooldown: int = 1, manifest: str = MANIFEST
+    folder: Path,
+    *options: str,
+    bandwidth: str = "100M",
+    cooldown: int = 1,
+    manifest: str = MANIFEST,
+    ready_s: float = 180.0,
 ) -> Iterator[LocalRun]:
-    """A deployment that is ready, ended afterwards whatever happens."""
+    """A deployment that is ready within `ready_s`, ended afterwards whatever happens."""
     run = LocalRun(folder, *options, bandwidth=bandwidth, cooldown=cooldown, manifest=manifest)
     try:
-        run.wait_ready()
+        run.wait_ready(ready_s)
         yield run
     finally:
         run.stop()

@@ -9,6 +9,7 @@ from tiersplit_api.v1alpha1.model import Validation
 from tiersplit_api.v1alpha1.tiers import Tier
 from tiersplit_api.v1alpha1.types import SplitDeployment
 from tiersplit_control.intent import Intent
+from tiersplit_core.quantization.forms import RunForm
 
 KEY_DIGITS = 20
 
@@ -27,10 +28,13 @@ def model_key(resource: SplitDeployment) -> str:
     return key_of([*(part.model_dump(mode="json", exclude_none=True) for part in parts), importing.image])
 
 
-def layers_key(graph: str, tier: Tier, threads: int, batches: Iterable[int], runtime_version: str) -> str:
-    """Names the profile of a graph's layers on a class of nodes under the tier's limits."""
+def layers_key(
+    graph: str, tier: Tier, threads: int, batches: Iterable[int], runtime_version: str, forms: Iterable[RunForm] = ()
+) -> str:
+    """Names the profile of a graph's layers, in quantised forms too, on a class of nodes under the tier's limits."""
     limits = tier.resources.get("limits", {})
-    return key_of([graph, tier.node_selector, limits, tier.memory, threads, list(batches), runtime_version])
+    about = [graph, tier.node_selector, limits, tier.memory, threads, list(batches), runtime_version]
+    return key_of([*about, *forms])
 
 
 def segments_key(layers: str, segments: Iterable[str]) -> str:

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from tiersplit_api.v1alpha1.tiers import Tier
 from tiersplit_control.intent import Intent
+from tiersplit_control.quality import wanted_forms
+from tiersplit_core.quantization.forms import RunForm
 from tiersplit_operator import conditions
 from tiersplit_operator.conditions import FALSE, PROFILED, Mark
 from tiersplit_operator.decide.jobs import run_job
@@ -25,17 +27,27 @@ def profile_layers(progress: Progress) -> Progress:
         return progress
     version = context.settings.runtime_version
     tiers = context.resource.spec.tiers
-    layers = {tier.name: layers_key(model.graph, tier, stage_threads(tier), intent.batches, version) for tier in tiers}
+    forms = {tiers[0].name: _forms(context, intent, model)}
+    layers = {
+        tier.name: layers_key(model.graph, tier, stage_threads(tier), intent.batches, version, forms.get(tier.name, ()))
+        for tier in tiers
+    }
     progress = replace(progress, layers=layers)
     for tier in tiers:
         if tier.name in model.profiles:
             progress = _note(progress, tier.name, model.profiles[tier.name])
         else:
             request = _request(intent, tier, layers[tier.name], model)
-            progress = measure(progress, context, tier, request)
+            progress = measure(progress, context, tier, replace(request, forms=forms.get(tier.name, ())))
     if all(tier.name in progress.measured for tier in tiers):
         return progress.mark(conditions.profiled([tier.name for tier in tiers]))
     return progress
+
+
+def _forms(context: Context, intent: Intent, model: ArtifactRecord) -> tuple[RunForm, ...]:
+    """Quantised forms of the first tier: where plans of fewer bits can be made and verified."""
+    validated = context.resource.spec.model.validation.uri is not None
+    return wanted_forms(intent) if validated and model.quantization and model.accuracies else ()
 
 
 def measure_segments(progress: Progress, cut: ArtifactRecord, wanted: Mapping[str, tuple[str, ...]]) -> Progress:

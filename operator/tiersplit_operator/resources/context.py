@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tiersplit_api.v1alpha1.types import GROUP, SplitDeployment
+from tiersplit_core.quantization.forms import RunForm
 from tiersplit_operator.facts import Owner
 from tiersplit_operator.settings import OperatorSettings
 
@@ -78,6 +79,7 @@ class ProfileRequest:
         threads: intra-op threads, as the stage has them.
         batches: batch sizes.
         segments: digests of segments' files; empty: layers are measured.
+        forms: quantised forms in which the layers are measured too.
     """
 
     key: str
@@ -86,3 +88,4 @@ class ProfileRequest:
     threads: int
     batches: tuple[int, ...]
     segments: tuple[str, ...] = ()
+    forms: tuple[RunForm, ...] = ()

@@ -95,7 +95,7 @@ def _profile_arguments(context: Context, tier: Tier, request: ProfileRequest) ->
     found = ["--bundle", request.bundle, "--tier", tier.name, "--threads", str(request.threads)]
     found += ["--batches", ",".join(map(str, request.batches)), "--push-tag", request.tag]
     found += ["--segments", ",".join(request.segments)] if request.segments else []
-    found += ["--serving-bytes", str(_SERVING_BYTES)]
+    found += ["--forms", ",".join(request.forms) or "none", "--serving-bytes", str(_SERVING_BYTES)]
     if tier.memory is not None:
         found += ["--memory-bytes", str(parse_quantity(tier.memory))]
     return found + registry_arguments(context, MODEL_DIR)

@@ -179,6 +179,36 @@ def test_every_tier_is_measured_by_a_job_of_its_own_with_its_nodes_and_limits():
     assert [name.rsplit("-", 1)[0] for name in wanted(progress, "Job")] == ["digits-edge", "digits-mdc", "digits-cloud"]
 
 
+def forms_of(**about):
+    """What each tier's layers are measured in, by the tier's Job."""
+    model = {"source": {"bundle": GIVEN}, "validation": {"uri": "pvc://data/v.npz"}}
+    record = replace(artifact(), quantization=digest("q"), accuracies=digest("a"))
+    body, found = given(model=about.get("model", model), **about.get("spec", {})), about.get("record", record)
+    jobs = [child for child in settled(facts(body, artifacts={GIVEN: found})).children if child["kind"] == "Job"]
+    arguments = [job["spec"]["template"]["spec"]["containers"][0]["args"] for job in jobs]
+    return [given[given.index("--forms") + 1] for given in arguments], [job["metadata"]["name"] for job in jobs]
+
+
+def test_the_first_tiers_layers_are_measured_with_fewer_bits_where_these_can_be_verified():
+    (forms, names), (_, plain) = forms_of(), forms_of(record=artifact())
+    assert forms == ["int8,packed", "none", "none"], "the edge has a limited memory"
+    assert [one == other for one, other in zip(names, plain, strict=True)] == [False, True, True]
+    assert forms_of(spec={"tiers": [{"name": "edge"}, {"name": "cloud"}]})[0] == ["int8", "none"]
+
+
+NO_FORMS = {
+    "without calibration": {"record": replace(artifact(), accuracies=digest("a"))},
+    "without the model's own accuracy": {"record": replace(artifact(), quantization=digest("q"))},
+    "without validation data": {"model": {"source": {"bundle": GIVEN}}},
+    "without fewer bits": {"spec": {"tiers": [{"name": "edge", "weightBits": [32]}, {"name": "cloud"}]}},
+}
+
+
+@pytest.mark.parametrize("case", NO_FORMS)
+def test_layers_are_measured_as_they_are_alone(case):
+    assert set(forms_of(**NO_FORMS[case])[0]) == {"none"}
+
+
 def test_the_tier_that_people_must_help_is_the_one_that_the_condition_names():
     names = wanted(settled(facts(artifacts={GIVEN: artifact()})), "Job")
     children = tuple(job(name, JobState.RUNNING) for name in names)
