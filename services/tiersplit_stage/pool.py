@@ -159,12 +159,14 @@ class SegmentPool:
         Raises:
             OperationError: the segment is not loaded, or ONNX Runtime refuses the inputs.
         """
-        session = self._session(segment)
+        session, options = self._session(segment), self._options.get(segment.blob)
         feed = {name: values[name] for name in segment.inputs}
         try:
-            found = session.run_with_ort_values(list(segment.outputs), feed, self._options.get(segment.blob))
+            found = session.run_with_ort_values(list(segment.outputs), feed, options)
         except Exception as error:  # as above
             raise OperationError(f"segment {segment.id} failed: {error}") from error
+        if options is not None:
+            trim_heap()  # the arena shrank, but the heap of a stage that serves would keep what it handed back
         return dict(zip(segment.outputs, found, strict=True))
 
     def _session(self, segment: SegmentInfo) -> ort.InferenceSession:
