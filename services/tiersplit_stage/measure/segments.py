@@ -60,13 +60,19 @@ def running_order(bundle: Bundle, ids: Collection[str] | None = None) -> tuple[B
     if not wanted:
         raise BundleError("the bundle has no segments; cut them with `tiersplit materialise`", "segments")
     available = {spec.name for spec in bundle.graph.inputs}
-    return tuple(_ordered(wanted, list(known.values()), available))
+    # A quantised variant helps as well as the segment that it stands for, and the tier may have no room for that.
+    helpers = sorted(known.values(), key=lambda segment: _stored_bytes(bundle, segment))
+    return _without_idle(_ordered(wanted, helpers, available), wanted)
+
+
+def _stored_bytes(bundle: Bundle, segment: BundleSegment) -> int:
+    return sum(bundle.descriptor(digest).size for digest in (segment.digest, *segment.weights))
 
 
 def _ordered(
     wanted: Sequence[BundleSegment], known: Sequence[BundleSegment], available: set[str]
 ) -> list[BundleSegment]:
-    """Run what can run, wanted ones first; take a helper only where no wanted one can."""
+    """Run what can run, wanted ones first; take a helper, the first of `known`, only where no wanted one can."""
     order: list[BundleSegment] = []
     waiting = list(wanted)
     while waiting:
@@ -80,6 +86,17 @@ def _ordered(
         available |= set(ready.outputs)
         waiting = [segment for segment in waiting if segment != ready]
     return order
+
+
+def _without_idle(order: Sequence[BundleSegment], wanted: Collection[BundleSegment]) -> tuple[BundleSegment, ...]:
+    """The order without helpers of whose values nobody reads any."""
+    needed: set[str] = set()
+    kept = []
+    for segment in reversed(order):
+        if segment in wanted or needed.intersection(segment.outputs):
+            kept.append(segment)
+            needed = needed.difference(segment.outputs).union(segment.inputs)
+    return tuple(reversed(kept))
 
 
 def _first_ready(segments: Sequence[BundleSegment], available: set[str]) -> BundleSegment | None:

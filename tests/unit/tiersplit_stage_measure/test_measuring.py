@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from tests.support.quantised_cnn import quantised_cnn
 from tests.support.small_cnn import small_cnn
 from tiersplit_bundle.bundle import Bundle
 from tiersplit_core.errors import BundleError, OperationError
@@ -86,6 +87,20 @@ def test_chosen_segments_are_measured_with_the_help_of_their_sources(divided):
     measured = measure_segments(bundle, replace(SETTINGS, batches=(2,)), lambda _: None, [last.id])
     assert measured[2].keys() == {last.digest}
     assert [segment.id for segment in running_order(bundle, [last.id])] == list(ids)
+
+
+def test_helpers_are_those_with_the_least_bytes_and_only_those_that_are_needed(tmp_path):
+    bundle = quantised_cnn(tmp_path / "b")
+    edge = dict(zip(bundle.graph.index, ("edge", "edge", "mdc", "cloud", "cloud"), strict=True))
+    widths = {"conv1": (2, 8), "conv2": (2, 8)}
+    plans = [Plan(edge), Plan(edge, widths), Plan(dict.fromkeys(bundle.graph.index, "cloud"))]
+    other = [Plan({**edge, "conv2": "mdc"}), Plan({**edge, "conv2": "mdc"}, {"conv1": (2, 8)})]
+    first, later = (segments_of(bundle.graph, chosen) for chosen in (plans, other))
+    held = materialise(bundle.root, [*first, *later])
+    add = next(spec for spec in first if spec.layers == ("add",))
+    order = running_order(held, [add.id])
+    assert [segment.layers for segment in order] == [("conv1", "conv2"), ("add",)]
+    assert order[0].id == next(spec.id for spec in first if spec.widths)
 
 
 def test_a_segment_that_was_not_cut_is_refused_by_name(divided, bundle):
