@@ -45,6 +45,8 @@ NAME = Rule(
     "a letter first",
 )
 
+_OWN_METRIC = "has(self.metric) && self.metric == 'Function'"
+
 RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
     ModelSource: (
         Rule(
@@ -76,11 +78,10 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             ".wireDatatype",
         ),
     ),
+    # The API server checks the default of a whole object, `{}`, before the defaults of its fields are there.
     Validation: (
-        Rule("self.metric != 'Function' || has(self.function)", "metric is Function: write which", ".function"),
-        Rule(
-            "self.metric == 'Function' || !has(self.function)", "function is given: write metric: Function", ".metric"
-        ),
+        Rule(f"!({_OWN_METRIC}) || has(self.function)", "metric is Function: write which", ".function"),
+        Rule(f"({_OWN_METRIC}) || !has(self.function)", "function is given: write metric: Function", ".metric"),
     ),
     Accuracy: (
         Rule("!(has(self.maxDrop) && has(self.min))", "write maxDrop or min, not both"),
