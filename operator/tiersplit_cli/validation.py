@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from tiersplit_import.metrics import Comparison
 
 DEFAULT_METRIC = "Top1"
+_METRICS = "Top1 (the default), Top5, MeanAveragePrecision, MeanIoU, or MODULE:CALLABLE of your own"
 
 ValidationOption = Annotated[
     Path | None, typer.Option("--validation", help=".npz file with samples in `x` and the truth in `y`.")
 ]
 MetricOption = Annotated[
-    str | None, typer.Option("--metric", help=f"How answers are compared with the truth; default {DEFAULT_METRIC}.")
+    str | None, typer.Option("--metric", help=f"How answers are compared with the truth: {_METRICS}.")
 ]
 
 

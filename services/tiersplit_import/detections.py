@@ -101,7 +101,8 @@ def intersection_over_union(left: Array, right: Array) -> Array:
     low, high = np.maximum(left[:, None, :2], right[None, :, :2]), np.minimum(left[:, None, 2:], right[None, :, 2:])
     both = np.prod(np.maximum(high - low, 0), axis=-1)
     either = _areas(left)[:, None] + _areas(right)[None, :] - both
-    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    shared: Array = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    return shared
 
 
 def _areas(boxes: Array) -> Array:
@@ -125,5 +126,6 @@ def _precisions(hit: Array, count: int) -> Array:
     # The precision at a recall is the best one at that recall or more; 0 where the recall is never reached.
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     padded = np.concatenate([precision, np.zeros((len(right), 1))], axis=1)
-    at = [np.searchsorted(row / count, _RECALLS) for row in right]
-    return np.take_along_axis(padded, np.stack(at), axis=1)
+    at = np.stack([np.searchsorted(row / count, _RECALLS) for row in right])
+    read: Array = np.take_along_axis(padded, at, axis=1)
+    return read
