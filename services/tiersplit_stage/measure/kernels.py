@@ -76,11 +76,18 @@ def _kernels(
     size = len(events) // (runs + 1)
     if not size or len(events) != size * (runs + 1):
         raise OperationError(f"{len(events)} kernel events of {runs + 1} runs are no whole number per run")
-    if names[:size] != [node.name for node in optimised]:
+    if not _in_order(names[:size], optimised):
         layers = _by_name(names[:size], optimised, layers)
     return tuple(
         Kernel(layers.get(i), tuple(_seconds(events[run * size + i]) for run in range(1, runs + 1)))
         for i in range(size)
+    )
+
+
+def _in_order(names: Sequence[str], nodes: Sequence[Node]) -> bool:
+    """Whether kernels ran as the nodes stand; the runtime makes names up for nodes without one (`HardSigmoid_463`)."""
+    return len(names) == len(nodes) and all(
+        not node.name or node.name == name for name, node in zip(names, nodes, strict=True)
     )
 
 

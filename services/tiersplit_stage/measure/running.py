@@ -16,7 +16,7 @@ from tiersplit_stage.measure.job import Answer, Job, Program
 from tiersplit_stage.measure.kernels import profile_kernels
 from tiersplit_stage.measure.resident import peak_bytes, reset_peak, resident_bytes
 from tiersplit_stage.processors import Quota, quota
-from tiersplit_stage.sessions import open_session, release_unused, run_options
+from tiersplit_stage.sessions import open_session, release_unused, run_options, trim_heap
 
 Values = dict[str, Any]
 Sessions = Mapping[str, ort.InferenceSession]
@@ -95,6 +95,8 @@ def _run_once(
         time.sleep(job.pause_s)
         started, spent_s = time.perf_counter(), time.process_time()
         found = sessions[program.name].run_with_ort_values(list(program.outputs), feed, options)
+        if options is not None:
+            trim_heap()  # as a stage does after such a run
         taken = under(granted, time.perf_counter() - started, time.process_time() - spent_s)
         seconds[program.name] = emulation.stretch(program.name, 0, taken)
         live.update(zip(program.outputs, found, strict=True))

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from onnx import TensorProto, helper
+from safetensors.numpy import load_file, save_file
 
 from tests.support.quantised_cnn import quantised_cnn
 from tests.support.small_cnn import small_cnn
@@ -138,6 +139,24 @@ def test_a_failing_process_is_reported_with_its_reason(tmp_path):
     job = Job((Program("p", str(tmp_path / "bad.onnx"), (), ()),), str(tmp_path / "missing"), 1, 0.1)
     with pytest.raises(OperationError, match="missing"):
         run_job(job, 30)
+
+
+def test_kernels_that_the_runtime_makes_of_one_operator_belong_to_its_layer(tmp_path):
+    names = ("x", "soft", "y")
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 64]) for name in names]
+    nodes = [
+        helper.make_node("HardSwish", ["x"], ["soft"], name="act"),
+        helper.make_node("Softmax", ["soft"], ["y"], name="last"),
+    ]
+    model = helper.make_model(
+        helper.make_graph(nodes, "made", infos[:1], infos[2:]), opset_imports=[helper.make_opsetid("", 21)]
+    )
+    model.ir_version = 10
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    save_file({"x": np.ones((1, 64), np.float32)}, tmp_path / "v.safetensors")
+    program = Program("p", str(tmp_path / "m.onnx"), ("x",), ("y",))
+    answer = run_job(Job((program,), str(tmp_path / "v.safetensors"), 1, 0.02, kernels=True), 60)
+    assert [kernel.layer for kernel in answer.kernels] == ["act", "act", "last"]
 
 
 def test_inputs_repeat_the_golden_sample_along_the_batch_axis(bundle, tmp_path):
