@@ -72,6 +72,10 @@ def _mend_model(model: dict[str, Any], draw: st.DrawFn) -> None:
         item.pop("wireDatatype", None) if draw(st.booleans()) else item.update(wireDatatype="UINT8")
     if kept == "torch" and not inputs:
         inputs.append({"name": "input", "shape": [-1, 3]})
+    if "function" in (validation := model.get("validation", {})):
+        validation["metric"] = "Function"
+    elif validation.get("metric") == "Function":
+        validation.pop("metric")
 
 
 def _mend_tiers(spec: dict[str, Any], draw: st.DrawFn) -> None:

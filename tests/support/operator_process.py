@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,19 +17,24 @@ from typing import Any
 import grpc
 
 from tests.cluster.apiserver import ApiServer
+from tests.support.calibrated import calibrated, validation
 from tests.support.oci_registry import free_port
 from tests.support.small_cnn import small_cnn
 from tests.support.surfaces import made_up_profile
-from tiersplit_bundle import Bundle, media
+from tiersplit_bundle import Bundle, BundleSegment, extend, media
 from tiersplit_bundle.access import RegistryAccess
 from tiersplit_bundle.layout import canonical_json
 from tiersplit_bundle.reference import Reference
 from tiersplit_bundle.registry import Registry
 from tiersplit_bundle.writer import Blob
+from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.segments import segments_of
 from tiersplit_core.planning.surface import surface_from_json
 from tiersplit_core.profile.json import profile_to_json
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
+from tiersplit_core.quantization.forms import RunForm
+from tiersplit_import.metrics import comparison
+from tiersplit_import.rating import rate, with_accuracy
 from tiersplit_import.segments import missing_segments
 from tiersplit_wire.v1 import route_pb2 as pb
 from tiersplit_wire.v1 import route_pb2_grpc
@@ -152,6 +157,17 @@ def push_profiled_bundle(host: str, directory: Path, tag: str = "v1") -> str:
     return str(reference.at(tag))
 
 
+def push_rated_bundle(host: str, directory: Path) -> tuple[str, Path]:
+    """A small calibrated network whose accuracy was measured, without profiles; its reference and validation data."""
+    bundle = calibrated(directory)
+    data = validation(bundle, directory.with_suffix(".npz"))
+    bundle = with_accuracy(bundle, data, comparison("Top1"))
+    reference = Reference.parse(f"oci://{host}/tiersplit/rated-cnn")
+    with Registry(reference, RegistryAccess(plain_http=True)) as registry:
+        registry.push_bundle(bundle, "v1")
+    return str(reference.at("v1")), data
+
+
 def play_job(namespace: Namespace, job: Mapping[str, Any], directory: Path) -> None:
     """Do what a Job's pod would do, and end the Job as its controller would."""
     container = job["spec"]["template"]["spec"]["containers"][0]
@@ -160,25 +176,39 @@ def play_job(namespace: Namespace, job: Mapping[str, Any], directory: Path) -> N
     with Registry(Reference.parse(given["--bundle"]), RegistryAccess(plain_http=True)) as registry:
         bundle = registry.pull_bundle(directory / job["metadata"]["name"])
         if "materialise" in words:
-            surface = surface_from_json(bundle.read_json(media.SURFACE))
-            added = missing_segments(bundle, segments_of(bundle.graph, surface.plans))
+            plans = surface_from_json(bundle.read_json(media.SURFACE)).plans
+            added = missing_segments(bundle, segments_of(bundle.graph, plans))
+            if "--model" in words:
+                added += _ratings(namespace, extend(bundle, added) if added else bundle, plans)
             registry.extend(added, given["--push-tag"])
         else:
             _push_profile(registry, bundle, given)
     end_job(namespace, job["metadata"]["name"])
 
 
+def _ratings(namespace: Namespace, bundle: Bundle, plans: Sequence[Plan]) -> list[Blob]:
+    """What the Job measures with the data that the resource's ConfigMap names."""
+    told = json.loads(namespace.get("configmap", "digits-model")["data"]["model.json"])["model"]["validation"]
+    return rate(bundle, plans, Path(told["uri"]), comparison(told["metric"]))
+
+
 def _push_profile(registry: Registry, bundle: Bundle, given: Mapping[str, str]) -> None:
-    """Segments take exactly what their layers take."""
+    """Segments take exactly what their layers take, and a third of it in a quantised form."""
     tier = given["--tier"]
     wanted = {part for part in given.get("--segments", "").split(",") if part}
-    timings = {s.digest: Timing(SECONDS[tier] * len(s.layers)) for s in bundle.segments if s.digest in wanted}
+    timings = {s.digest: Timing(_seconds(tier, s)) for s in bundle.segments if s.digest in wanted}
     layers = {} if wanted else {name: Timing(SECONDS[tier]) for name in bundle.graph.index}
-    batch = BatchProfile(layers, Timing(SECONDS[tier] * len(bundle.graph.layers)), timings)
+    quick = {name: Timing(SECONDS[tier] / 3) for name in layers}
+    forms = {RunForm(form): quick for form in given["--forms"].split(",") if form != "none"}
+    batch = BatchProfile(layers, Timing(SECONDS[tier] * len(bundle.graph.layers)), timings, forms=forms)
     profile = TierProfile(tier, ProfileKind.MEASURED, bundle.graph_digest, 1, {"cpu": "made up"}, {1: batch})
     registry.push_artifact(
         Blob(media.PROFILE, canonical_json(profile_to_json(profile))), media.PROFILE, given["--push-tag"]
     )
+
+
+def _seconds(tier: str, segment: BundleSegment) -> float:
+    return SECONDS[tier] * len(segment.layers) / (3 if RunForm.INT8 in segment.id else 1)
 
 
 def end_job(namespace: Namespace, name: str, failed: str = "") -> None:

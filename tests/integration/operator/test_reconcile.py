@@ -15,6 +15,7 @@ from tests.support.operator_process import (
     play_job,
     played_stage,
     push_profiled_bundle,
+    push_rated_bundle,
 )
 from tiersplit_api.v1alpha1.status import Status
 
@@ -139,6 +140,34 @@ def test_it_is_ready_once_heads_found_a_plan_good_and_its_status_is_what_the_def
     assert status["plan"]["split"]
     assert {"Serving", "Moved"} <= namespace.events()
     assert len(json.dumps(status)) <= 16 * 1024
+
+
+@pytest.mark.slow
+def test_plans_of_fewer_bits_are_rated_before_they_serve_and_the_status_says_how_accurate_they_are(
+    namespace, registry, tmp_path
+):
+    bundle, data = push_rated_bundle(registry, tmp_path / "bundle")
+    model = {"source": {"bundle": bundle}, "validation": {"uri": str(data)}}
+    tiers = [{"name": "edge", "weightBits": [8, 32]}, {"name": "cloud"}]
+    with operator_process(namespace, registry, tmp_path / "operator.log") as operator:
+        namespace.apply(digits(bundle, model=model, tiers=tiers, accuracy={"maxDrop": "20%"}))
+        jobs_done(namespace, tmp_path)
+        rating = [job for name, job in namespace.get("job").items() if "-cut-" in name]
+        arguments = [job["spec"]["template"]["spec"]["containers"][0]["args"] for job in rating]
+        assert any("--model" in given for given in arguments)
+        with played_stage(operator, namespace, "edge") as told, played_stage(operator, namespace, "cloud"):
+            plan = eventually(
+                lambda: (found := namespace.status("digits").get("plan", {})).get("bits") and found,
+                "a plan of fewer bits serves",
+            )
+    assert (plan["bits"], plan["form"]) == ("W8A8", "int8")
+    assert plan["accuracy"].endswith("%")
+    met = namespace.condition("digits", "AccuracyMet")
+    assert (met["status"], met["reason"]) == ("True", "Verified")
+    assert f"the fastest accurate plan has {plan['accuracy']}, the model 100.00%; maxDrop 20%" in met["message"]
+    chosen = next(found for found in told[-1].plans if found.digest == plan["digest"])
+    assert (chosen.bits, len(chosen.golden_blobs)) == (8, 1)
+    Status.model_validate(namespace.status("digits"))
 
 
 @pytest.mark.slow
