@@ -126,7 +126,7 @@ def _kept(plan: pb.RoutePlan, old: pb.Route, *, costs: bool) -> pb.RoutePlan:
         del made.costs[:]
     if not made.HasField("model"):
         made.model.CopyFrom(old.model)
-        made.golden_blobs.extend(old.golden_blobs)
+        made.golden_blobs[:] = plan.golden_blobs or old.golden_blobs  # a quantised plan has an answer of its own
         made.bundle = old.bundle
     return made
 

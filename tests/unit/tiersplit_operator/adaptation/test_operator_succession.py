@@ -50,6 +50,16 @@ def test_kept_plans_carry_their_own_model_golden_request_and_bundle():
     assert list(kept.costs) == list(next(plan for plan in old.plans if plan.digest == FAR).costs)
 
 
+def test_a_kept_plan_with_a_golden_answer_of_its_own_keeps_that():
+    old = route("a")
+    quantised = next(plan for plan in old.plans if plan.digest == FAR)
+    quantised.golden_blobs.append(digest("golden-of-the-plan"))
+    quantised.bits = 4
+    kept = {plan.digest: plan for plan in succeeding(route("b"), old).plans}[FAR]
+    assert (list(kept.golden_blobs), kept.bits) == ([digest("golden-of-the-plan")], 4)
+    assert kept.bundle == reference("a")
+
+
 def test_whatever_plan_some_head_uses_is_kept():
     used = plans()[2]
     assert foreign_plans(succeeding(route("b"), route("a"), (), {used, "", "gone"})) == {EDGE, used, FAR}
