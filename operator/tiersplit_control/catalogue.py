@@ -64,7 +64,7 @@ class Catalogue:
         return next((digest for digest, reach in self.reach.items() if reach == 0), None)
 
     def accuracy(self, digest: str) -> float | None:
-        """Share of right answers of a plan, as measured; a plan that runs layers as they are has the model's own."""
+        """What the metric says of a plan; one that runs layers as they are has the model's own accuracy."""
         quality = self.quality
         return quality.accuracies.get(digest) if self.plans[digest].widths else quality.whole
 

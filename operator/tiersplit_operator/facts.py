@@ -277,7 +277,7 @@ class AdaptationView:
         selected: digest of the plan that heads use; None: none yet.
         split: how many layers each tier has, as in `edge:12,cloud:40`.
         stages: what each tier does in the selected plan.
-        accuracy: its share of right answers on the validation data; None: not known.
+        accuracy: what the metric says of it on the validation data; None: not known.
         bits: its widths of weights and activations, as in `W8A8`; empty: the model's own.
         form: how its layers of fewer bits run; empty: there are none.
         plans: how many plans the route has.

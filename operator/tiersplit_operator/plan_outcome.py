@@ -28,7 +28,7 @@ class PlanOutcome:
         unmeasured: per tier, ids of the segments that are to be measured there.
         base_bytes: memory of the idle runtime per tier, where it was measured.
         quantised: how many of the plans run layers with fewer bits.
-        accuracy: share of right answers of the plan that is the fastest as the links are declared; None: not known.
+        accuracy: what the metric says of the plan that is the fastest as the links are declared; None: not known.
         whole: the same of the model as it is.
     """
 
@@ -71,8 +71,8 @@ class PlanOutcome:
             unmeasured=_unmeasured(found),
             base_bytes=_sizes(found),
             quantised=_count(found, "quantised", 0),
-            accuracy=_share(found, "accuracy"),
-            whole=_share(found, "whole"),
+            accuracy=_measure(found, "accuracy"),
+            whole=_measure(found, "whole"),
         )
 
 
@@ -105,12 +105,12 @@ def _distance(found: Mapping[str, Any], field: str) -> float:
     return float(value)
 
 
-def _share(found: Mapping[str, Any], field: str) -> float | None:
+def _measure(found: Mapping[str, Any], field: str) -> float | None:
     value = found.get(field)
     if value is None:
         return None
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise _wrong("must be a number from 0 to 1", field)
+    if not _is_number(value) or not math.isfinite(value):
+        raise _wrong("must be a number", field)
     return float(value)
 
 

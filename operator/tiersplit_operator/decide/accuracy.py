@@ -1,5 +1,6 @@
 """Whether the plans keep the accuracy that is asked for; what misses it never serves."""
 
+import math
 from dataclasses import replace
 
 from tiersplit_api.v1alpha1.types import Spec
@@ -39,12 +40,12 @@ def _whole(progress: Progress, bundle: ArtifactRecord) -> float | None:
 
 
 def _measured(bundle: ArtifactRecord) -> float | None:
-    """A number from 0 to 1; None where a bundle's annotation says something else."""
+    """What the metric says of the model; None where a bundle's annotation says no number."""
     try:
         found = float(bundle.annotations.get(ACCURACY_ANNOTATION, ""))
     except ValueError:
         return None
-    return found if 0 <= found <= 1 else None
+    return found if math.isfinite(found) else None
 
 
 def _pending(progress: Progress) -> Progress:

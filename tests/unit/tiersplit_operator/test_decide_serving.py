@@ -145,7 +145,13 @@ ACCURACY = {
     "enough": ({"model": VALIDATED, "accuracy": {"min": "70%"}}, "0.9", ("True", "Verified"), True),
     "too little": ({"model": VALIDATED, "accuracy": {"min": "95%"}}, "0.9", ("False", "BelowMinimum"), False),
     "no number": ({"model": VALIDATED, "accuracy": {"min": "95%"}}, "good", ("Unknown", "NoValidationData"), True),
-    "no share": ({"model": VALIDATED, "accuracy": {"min": "95%"}}, "nan", ("Unknown", "NoValidationData"), True),
+    "no finite number": (
+        {"model": VALIDATED, "accuracy": {"min": "95%"}},
+        "nan",
+        ("Unknown", "NoValidationData"),
+        True,
+    ),
+    "a function's own unit": ({"model": VALIDATED, "accuracy": {"min": "95%"}}, "7.5", ("True", "Verified"), True),
     "not measured": ({"model": VALIDATED, "accuracy": {"min": "95%"}}, None, ("Unknown", "NoValidationData"), True),
 }
 

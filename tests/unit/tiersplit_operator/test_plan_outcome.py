@@ -11,7 +11,7 @@ from tiersplit_operator.plan_outcome import ANNOTATION, PlanOutcome
 
 counts = st.integers(0, 10**9)
 names = st.text(max_size=8)
-shares = st.none() | st.floats(0, 1)
+measures = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 outcomes = st.builds(
     PlanOutcome,
     settled=st.booleans(),
@@ -23,8 +23,8 @@ outcomes = st.builds(
     base_bytes=st.dictionaries(names, counts, max_size=3),
     unrated=counts,
     quantised=counts,
-    accuracy=shares,
-    whole=shares,
+    accuracy=measures,
+    whole=measures,
 )
 GOOD = json.loads(PlanOutcome(True, 3, 2, 0.04, unmeasured={"edge": ("s1",)}, base_bytes={"edge": 2**26}).to_text())
 
@@ -49,7 +49,7 @@ WRONG = {
     "a number as a truth": ({"settled": 1}, "settled"),
     "fewer than none": ({"uncut": -1}, "uncut"),
     "a distance that is no number": ({"off": float("nan")}, "off"),
-    "more than all answers": ({"whole": 1.01}, "whole"),
+    "an endless accuracy": ({"whole": float("inf")}, "whole"),
     "an accuracy in words": ({"accuracy": "97%"}, "accuracy"),
     "a distance in words": ({"off": "4%"}, "off"),
     "one segment in place of a list": ({"unmeasured": {"edge": "s1"}}, "unmeasured.edge"),
