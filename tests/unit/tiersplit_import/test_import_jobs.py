@@ -5,19 +5,17 @@ import subprocess
 import sys
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 
 from tests.support.cutting import Pieces, assert_close, ordered
 from tests.support.file_server import file_server
+from tests.support.import_jobs import PLAIN, registry, validation_data
 from tests.support.oci_registry import free_port, oci_registry
-from tests.support.onnx_files import CLASSES, SIDE, onnx_model
+from tests.support.onnx_files import SIDE, onnx_model
 from tests.support.surfaces import made_up_surface, with_twins
 from tiersplit_bundle import Blob, Bundle, extend, media
-from tiersplit_bundle.access import RegistryAccess
 from tiersplit_bundle.job_result import MAX_BYTES, finish
 from tiersplit_bundle.layout import canonical_json
-from tiersplit_bundle.reference import Reference
 from tiersplit_bundle.registry import Registry
 from tiersplit_core.errors import BundleError, InputError, ModelError, OperationError
 from tiersplit_core.planning.segments import segments_of
@@ -30,43 +28,6 @@ from tiersplit_import.pipeline import import_model
 from tiersplit_import.plan_run import open_segment
 from tiersplit_import.probe import run
 from tiersplit_import.segments import materialise as materialise_locally
-
-PLAIN = RegistryAccess(plain_http=True)
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with oci_registry(tmp_path_factory.mktemp("registry")) as found:
-        yield found
-
-
-@pytest.fixture
-def message(tmp_path, monkeypatch):
-    """Reads what the Job left for the operator."""
-    file = tmp_path / "termination-log"
-    monkeypatch.setenv("TIERSPLIT_TERMINATION_FILE", str(file))
-    return lambda: json.loads(file.read_text())
-
-
-@pytest.fixture
-def run_import(running, tmp_path):
-    def run(model, repository, tag="import-1", *more):
-        file = tmp_path / "model.json"
-        file.write_text(json.dumps({"name": "plate-reader", "model": model}))
-        push = ["--push", f"oci://{running.host}/{repository}", "--tag", tag, "--registry-plain-http"]
-        return job.main(["import", "--model", str(file), *push, *more])
-
-    return run
-
-
-def registry(running, repository, tag):
-    return Registry(Reference(running.host, repository, tag), PLAIN)
-
-
-@pytest.fixture
-def onnx_file(tmp_path):
-    (tmp_path / "m.onnx").write_bytes(onnx_model())
-    return tmp_path / "m.onnx"
 
 
 def test_an_onnx_file_becomes_a_bundle_in_the_registry(running, run_import, message, tmp_path, monkeypatch):
@@ -81,76 +42,6 @@ def test_an_onnx_file_becomes_a_bundle_in_the_registry(running, run_import, mess
     assert bundle.name == "plate-reader"
     assert bundle.golden()[0]["image"].shape == (1, 3, SIDE, SIDE)
     assert np.all(bundle.golden()[0]["image"] == 1)
-
-
-def validation_data(onnx_file, path, wrong):
-    """Samples with the model's own answers as labels, `wrong` of ten changed."""
-    session = ort.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
-    x = np.random.default_rng(3).normal(size=(10, 3, SIDE, SIDE)).astype(np.float32)
-    y = session.run(None, {"image": x})[0].argmax(axis=1)
-    y[:wrong] = (y[:wrong] + 1) % CLASSES
-    np.savez(path, x=x, y=y)
-
-
-def test_the_accuracy_on_validation_data_stands_in_the_manifest(running, run_import, onnx_file, tmp_path):
-    validation_data(onnx_file, tmp_path / "v.npz", wrong=3)
-    model = {"source": {"onnxUri": str(onnx_file)}, "validation": {"uri": str(tmp_path / "v.npz")}}
-    assert run_import(model, "rated") == 0
-    with registry(running, "rated", "import-1") as found:
-        assert found.manifest().document["annotations"][media.ACCURACY] == "0.700000"
-        assert found.pull_bundle(tmp_path / "pulled").name == "plate-reader"
-
-
-@pytest.mark.parametrize(
-    "labels",
-    [None, np.zeros((10, 2), int), np.zeros(10), np.zeros(9, int), np.zeros(11, int), np.array(3)],
-    ids=["none", "two a sample", "fractions", "too few", "too many", "one number"],
-)
-def test_validation_data_without_labels_is_a_mistake(run_import, message, onnx_file, tmp_path, labels):
-    x = np.zeros((10, 3, SIDE, SIDE), np.float32)
-    np.savez(tmp_path / "v.npz", x=x, **({} if labels is None else {"y": labels}))
-    model = {"source": {"onnxUri": str(onnx_file)}, "validation": {"uri": str(tmp_path / "v.npz")}}
-    assert run_import(model, "unrated") == 2
-    assert (message()["field"], message()["retry"]) == ("spec.model.validation.uri", False)
-
-
-def share_right(outputs, y):
-    """A metric of this file's own."""
-    return np.mean(outputs["scores"].argmax(axis=1) == y)
-
-
-def picky(outputs, y):
-    """A metric that no answer pleases."""
-    raise ValueError("nothing is right")
-
-
-def test_the_users_own_function_is_the_metric(running, run_import, onnx_file, tmp_path):
-    validation_data(onnx_file, tmp_path / "v.npz", wrong=4)
-    own = {"uri": str(tmp_path / "v.npz"), "metric": "Function", "function": f"{__name__}:share_right"}
-    assert run_import({"source": {"onnxUri": str(onnx_file)}, "validation": own}, "own") == 0
-    with registry(running, "own", "import-1") as found:
-        bundle = found.pull_bundle(tmp_path / "pulled")
-    assert (bundle.accuracies.metric, bundle.accuracies.whole) == (f"{__name__}:share_right", 0.6)
-
-
-UNFIT = [
-    ({"metric": "MeanIoU"}, "uri", "a whole number per pixel"),
-    ({"metric": "Top5"}, "metric", "among 5 of 5 classes"),
-    ({"metric": "Function"}, "metric", "MODULE:CALLABLE"),
-    ({"metric": "Function", "function": "nowhere:at_all"}, "function", "cannot be imported"),
-    ({"metric": "Function", "function": f"{__name__}:picky"}, "function", "nothing is right"),
-]
-
-
-@pytest.mark.parametrize(("validation", "field", "words"), UNFIT)
-def test_a_metric_that_does_not_fit_is_told_by_its_field(
-    run_import, message, onnx_file, tmp_path, validation, field, words
-):
-    validation_data(onnx_file, tmp_path / "v.npz", wrong=0)
-    given = {"uri": str(tmp_path / "v.npz"), **validation}
-    assert run_import({"source": {"onnxUri": str(onnx_file)}, "validation": given}, "unfit") == 2
-    assert message()["field"] == f"spec.model.validation.{field}"
-    assert words in message()["error"]
 
 
 def test_a_job_that_runs_again_pushes_nothing_and_says_the_same(run_import, message, onnx_file):
@@ -355,17 +246,6 @@ def test_wrong_validation_data_are_told_by_their_field_when_plans_are_rated(with
     np.savez(tmp_path / "v.npz", x=np.zeros((10, 3, SIDE, SIDE), np.float32))
     assert rate_there(reference, file, "wrong-1") == 2
     assert (message()["field"], message()["retry"]) == ("spec.model.validation.uri", False)
-
-
-def test_a_given_bundle_is_rated_too(running, run_import, onnx_file, tmp_path):
-    validation_data(onnx_file, tmp_path / "v.npz", wrong=4)
-    assert run_import({"source": {"onnxUri": str(onnx_file)}}, "given") == 0
-    model = {"source": {"bundle": f"oci://{running.host}/given:import-1"}, "validation": {"uri": f"{tmp_path}/v.npz"}}
-    assert run_import(model, "taken") == 0
-    with registry(running, "taken", "import-1") as found:
-        bundle = found.pull_bundle(tmp_path / "taken")
-    assert bundle.accuracies.whole == 0.6
-    assert bundle.accuracies.plans == {}
 
 
 def test_a_calibrated_model_lies_in_the_bundle_in_both_forms(running, run_import, onnx_file, tmp_path):
