@@ -56,7 +56,8 @@ class PlanStatus(ApiModel):
         default=None, description="latencyMilliseconds is the estimated latency."
     )
     latency: ShortText = Field(default="", description="latency is the estimated latency for people, as in 12.4 ms.")
-    accuracy: Percent | None = Field(
+    # No percentage by its type: the user's own function may give more than the 8 characters of one, or less than 0.
+    accuracy: ShortText | None = Field(
         default=None, description="accuracy is what was measured on the validation data, with the files that serve."
     )
     bits: ShortText = Field(
