@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from tests.support.control_catalogue import catalogue, graph
 from tests.support.operator_context import settings
 from tiersplit_api.v1alpha1 import resource_from
-from tiersplit_bundle import media
+from tiersplit_bundle import Accuracies, media
 from tiersplit_core.errors import ConflictError, OperationError
 from tiersplit_core.planning.surface_json import surface_to_json
 from tiersplit_core.profile.json import profile_to_json
@@ -75,6 +75,7 @@ class FakeBundle:
         self._blobs = {digest(f"profile-{i}"): document for i, document in enumerate(documents)}
         self.layers = [SimpleNamespace(media_type=media.PROFILE, digest=name) for name in self._blobs]
         self.layers.append(SimpleNamespace(media_type=media.GOLDEN, digest=digest(f"golden-{weights}")))
+        self.accuracies = Accuracies("Top1", 0.98)
 
     def read(self, name):
         return json.dumps(self._blobs[name]).encode()

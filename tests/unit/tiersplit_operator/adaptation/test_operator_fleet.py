@@ -222,6 +222,17 @@ def test_one_slow_write_holds_up_nobody_else():
     run(work)
 
 
+def test_what_serves_is_told_with_the_accuracy_that_was_measured():
+    async def work(world):
+        await world.adopt()
+        world.report()
+        await world.until(lambda: world.fleet.view(KEY).nodes, "it serves")
+        seen = world.fleet.view(KEY)
+        assert (seen.accuracy, seen.bits, seen.form) == (0.98, "", "")
+
+    run(work)
+
+
 def test_a_report_that_comes_while_the_route_is_written_is_acted_on_right_after():
     async def work(world):
         await world.adopt(wanted=resource(adaptation={"pollingPeriodSeconds": 3600}))
