@@ -94,6 +94,16 @@ def test_a_model_larger_than_the_tier_is_measured_in_chunks_and_the_bundle_stays
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
+def test_forms_that_are_larger_than_the_tier_are_left_out_and_said(tmp_path):
+    path = quantised_cnn(tmp_path / "b").root
+    result = CliRunner().invoke(build_app(), ["profile", "-b", str(path), *QUICK, "--memory", "20k", "-o", "json"])
+    assert result.exception is None
+    assert "forms" not in json.loads(result.stdout)["batches"][0]
+    said = " ".join(result.stderr.split())
+    for form in ("int8", "packed"):
+        assert f"{form} at batch 1 and above is left out: about" in said
+
+
 @pytest.mark.parametrize("batches", ["", "0", "1,,2", "a", "1.5", "-1", "99999999999", "1025", "²"])
 def test_wrong_batch_sizes_are_refused_by_the_option(path, batches):
     with pytest.raises(InputError) as caught:
