@@ -10,6 +10,7 @@ from tiersplit_core.planning.plan import Plan
 from tiersplit_core.quantization.statistics import FLOAT_BITS
 from tiersplit_core.units import parse_percent
 
+_LARGE = 1e6
 CALIBRATION, VALIDATION = "spec.model.calibration.uri", "spec.model.validation.uri"
 
 
@@ -32,8 +33,8 @@ def form_text(plan: Plan) -> str:
 
 
 def accuracy_text(share: float) -> str:
-    """A share of right answers as `97.83%`."""
-    return f"{share:.2%}"
+    """A share of right answers as `97.83%`; a user's own function may return any number instead."""
+    return f"{share:.2%}" if abs(share) < _LARGE else f"{100 * share:.4g}%"
 
 
 def accuracy_sentence(fastest: float, whole: float, accuracy: Accuracy) -> str:

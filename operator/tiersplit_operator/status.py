@@ -55,7 +55,7 @@ def _plan(view: AdaptationView, selected: str) -> Tree:
     found: Tree = {"digest": selected, "split": view.split, "stages": [_stage(stage) for stage in view.stages]}
     if view.expected_s is not None:
         found |= {"latencyMilliseconds": _milliseconds(view.expected_s), "latency": format_seconds(view.expected_s)}
-    if view.accuracy is not None and 0 <= view.accuracy <= 1:  # a user's own function may return what is no share
+    if view.accuracy is not None:
         found["accuracy"] = accuracy_text(view.accuracy)
     return found | {name: text for name, text in (("bits", view.bits), ("form", view.form)) if text}
 
