@@ -182,12 +182,13 @@ class _Rewriting:
     def _quantise_kernel(self, node: NodeProto, kernel: Kernel, bits: int) -> None:
         weights = self._constants[kernel.weight]
         found = quantise_weights(weights, bits, kernel.axis, self._statistics.clip)
-        whole = self._store.weights(f"{kernel.weight}#{bits}", found)
+        # Kernels that share their weights get a name each: ONNX Runtime 1.31 makes bytes without sign of each by name.
+        whole = self._store.weights(f"{kernel.name}#{bits}", found)
         self._added[whole.name] = whole
-        scales = self._constant(f"{kernel.weight}#{bits}.scales", found.scales)
+        scales = self._constant(f"{kernel.name}#{bits}.scales", found.scales)
         inputs = [whole.name, scales]
         if whole.data_type == TensorProto.INT8:  # ONNX Runtime's integer kernels want their zero points said
-            inputs.append(self._constant(f"{kernel.weight}#{bits}.zeros", np.zeros(len(found.scales), np.int8)))
+            inputs.append(self._constant(f"{kernel.name}#{bits}.zeros", np.zeros(len(found.scales), np.int8)))
         node.input[1] = self._append("DequantizeLinear", inputs, f"{kernel.name}#weights", kernel.layer, found.axis)
         bias = self._corrected(kernel, found.dequantised() - weights, len(found.scales))
         if bias is not None:
