@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
 from tiersplit_control.intent import Intent
@@ -47,10 +48,18 @@ class Quantising:
 
     @property
     def forms(self) -> tuple[RunForm, ...]:
-        """The forms that are worth looking at, and were measured."""
-        return tuple(
-            form for form in wanted_forms(self.intent) if form_seconds(self.first, form, self.intent.batches[0])
-        )
+        """The forms that are worth looking at: packed weights are slower, and there for what does not fit as bytes."""
+        wanted = (form for form in wanted_forms(self.intent) if form is RunForm.INT8 or not self._fits_as_bytes)
+        return tuple(form for form in wanted if form_seconds(self.first, form, self.intent.batches[0]))
+
+    @cached_property
+    def _fits_as_bytes(self) -> bool:
+        """Whether the first tier could hold the whole model with every layer that may be at its widest bits."""
+        problem = self._problem(RunForm.INT8, self.intent.batches[0])
+        widest = {layer.name: layer.variants[-1] for layer in problem.layers if layer.variants}
+        widths = {name: (variant.weight_bits, variant.activation_bits) for name, variant in widest.items()}
+        alone = Plan({layer.name: problem.tiers[0].name for layer in problem.layers}, widths)
+        return quantised_terms(problem, alone) is not None
 
     def plans(self) -> AccuratePlans:
         """The fastest accurate plans with bit widths at several bandwidths, as far as accuracies are known."""

@@ -1,13 +1,15 @@
 """Plans with bit widths in a surface: looked for, rated, and kept where they are accurate and the fastest."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from tests.support.control_catalogue import graph, intent, profile, quantised, statistics
 from tiersplit_control.intent import DeclaredLink, Intent
 from tiersplit_control.quality import Quality
-from tiersplit_control.surfaces import Profiles, Settled, Waiting, replay
+from tiersplit_control.quantised import Quantising
+from tiersplit_control.surfaces import Profiles, Settled, Waiting, problem_of, replay
 from tiersplit_core.errors import InfeasibleError
 from tiersplit_core.planning.conditions import Conditions
 from tiersplit_core.planning.plan import Plan
@@ -126,9 +128,19 @@ def test_where_no_layer_fits_as_it_is_fewer_bits_make_it_fit() -> None:
     surface = world.settled().surface
     assert surface.entries
     assert all(plan.widths for plan in surface.plans)
-    assert any(plan.form is RunForm.PACKED for plan in world.rated)
     with pytest.raises(InfeasibleError, match="no plan with fewer bits"):
         World(0.5, asked).settled()
+
+
+@pytest.mark.parametrize("weights,expected", [(250, (RunForm.INT8,)), (200_000, (RunForm.INT8, RunForm.PACKED))])
+def test_packed_weights_are_looked_at_where_not_all_layers_fit_as_bytes(weights, expected) -> None:
+    known = statistics()
+    layers = tuple(replace(layer, weight_elements=weights) for layer in known.layers)
+    asked = slow_edge(tiers=(Tier("edge", 500_000), Tier("cloud")))
+    world = World(1.0, asked)
+    quality = Quality(replace(known, layers=layers), {}, WHOLE)
+    problem_at = partial(problem_of, graph(), world.profiles, asked)
+    assert Quantising(asked, quality, world.profiles["edge"], problem_at).forms == expected
 
 
 def test_each_plan_runs_its_own_variants() -> None:
