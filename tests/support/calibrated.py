@@ -18,11 +18,12 @@ from tiersplit_import.proto import session_of
 from tiersplit_import.sensitivity import Whole, measured
 
 
-def calibrated(path: Path) -> Bundle:
-    """The network's bundle at `path`, made without torch."""
+def calibrated(path: Path, x: Array | None = None) -> Bundle:
+    """The network's bundle at `path`, made without torch, calibrated on `x` (None: a few of `samples`)."""
     bundle = Bundle.open(small_cnn.small_cnn(path))
     model, constants = read_model(bundle)
-    whole = Whole(onnx.shape_inference.infer_shapes(model), constants, bundle.graph, {"x": samples(8)})
+    given = {"x": samples(8) if x is None else x}
+    whole = Whole(onnx.shape_inference.infer_shapes(model), constants, bundle.graph, given)
     seen = gather(whole.model, constants, wanted_tensors(whole.model, bundle.graph), whole.samples)
     return extend(bundle, [Blob(media.QUANTIZATION, canonical_json(statistics_to_json(measured(whole, seen))))])
 
