@@ -28,6 +28,7 @@ LOCAL = (
     "transmission",
     "residency",
     "memory",
+    "packed_memory",
     "run_forms",
     "prediction",
     "moves",
@@ -64,12 +65,12 @@ def read_results(folder: Path) -> dict[str, Any]:
 def run_one(folder: Path, name: str, results: dict[str, Any]) -> bool:
     """Run one script and keep its document; written at once, so that a later crash loses nothing."""
     print(f"bench: {name} …", file=sys.stderr, flush=True)
-    started = time.monotonic()
+    started, load = time.monotonic(), round(os.getloadavg()[0], 1)
     document = document_of(folder / f"{name}.py")
     if document is None:
         return False
-    took = time.monotonic() - started
-    own = {"command": f"python benchmarks/{name}.py", "seconds": round(took, 1), "date": time.strftime("%Y-%m-%d")}
+    took, date = time.monotonic() - started, time.strftime("%Y-%m-%d")
+    own = {"command": f"python benchmarks/{name}.py", "seconds": round(took, 1), "date": date, "load": load}
     results[name] = {**document, "machine": machine(), **own}
     write(folder / RESULTS, json.dumps(results, indent=1) + "\n")
     write(folder / PAGE, page(results))
@@ -154,7 +155,8 @@ def section(document: Mapping[str, Any]) -> list[str]:
     lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row)) + " |" for row in document["rows"]]
     lines += ["", f"`{document['command']}`, {document['date']}, {document['seconds']} s, on {ran['processor']},"]
-    lines += [f"{ran['cores']} cores, {ran['memory']}, {ran['system']}; {ran['versions']}."]
+    load = f", at a load average of {document['load']} before" if "load" in document else ""
+    lines += [f"{ran['cores']} cores, {ran['memory']}, {ran['system']}; {ran['versions']}{load}."]
     return [*lines, "", document["note"]] if document.get("note") else lines
 
 

@@ -39,6 +39,7 @@ def test_rows_become_a_page_with_verdicts_and_the_machine(tmp_path: Path, run: M
     assert "missed: a\\|b" in page
     assert f"Python {sys.version_info.major}.{sys.version_info.minor}" in page
     assert "1.2 – 1.4" in page
+    assert "load average" in page
 
 
 def test_running_one_keeps_the_rows_of_the_others(tmp_path: Path, run: ModuleType) -> None:
