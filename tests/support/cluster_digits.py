@@ -1,6 +1,8 @@
 """The digits example on the test cluster: its bundle, its pictures, and its manifest."""
 
 import copy
+import io
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -34,12 +36,18 @@ def bundle() -> Bundle:
     """The trained network as a bundle; imported once for each training, and kept outside the work tree."""
     _trained()
     folder = cache() / f"digits-{store.training_key()[:12]}.bundle"
-    if not (folder / "index.json").exists():
+    if not _is_calibrated(folder):
+        shutil.rmtree(folder, ignore_errors=True)
         command = [sys.executable, "-m", "tiersplit_cli", "import", "examples.digits.model:trained", "--name", "digits"]
         command += ["--input", "pixels:FP32:-1x3x96x96", "--wire-datatype", "UINT8", "--bundle", str(folder)]
         command += ["--calibration", str(store.folder() / store.CALIBRATION)]
         _run(command)
     return Bundle.open(folder)
+
+
+def _is_calibrated(folder: Path) -> bool:
+    """Whether the bundle is there, and can be measured at fewer bits."""
+    return (folder / "index.json").exists() and bool(Bundle.open(folder).forms)
 
 
 def push(host: str, reference: str) -> str:
@@ -73,6 +81,15 @@ def with_tier(manifest: Mapping[str, Any], name: str, **changes: Any) -> dict[st
             for gone in [key for key, value in tier.items() if value is None]:
                 del tier[gone]
     return made
+
+
+def validation(count: int) -> bytes:
+    """The first pictures of the validation data, with their digits, as an .npz file."""
+    _trained()
+    file = io.BytesIO()
+    with np.load(store.folder() / store.VALIDATION) as found:
+        np.savez_compressed(file, x=found["x"][:count], y=found["y"][:count])
+    return file.getvalue()
 
 
 def _trained() -> None:
