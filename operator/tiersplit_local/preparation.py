@@ -123,7 +123,8 @@ class _Preparation:
     def profile_layers(self) -> None:
         """Measure this machine, once."""
         batches = ",".join(map(str, self.intent.batches))
-        forms = wanted_forms(self.intent) if self.quality().may_quantise(self.intent) else ()
+        wanted = wanted_forms(self.intent) if self.quality().may_quantise(self.intent) else ()
+        forms = [form for form in wanted if form in self.bundle.forms]
         key = key_of([self.bundle.graph_digest, self.settings.threads, batches, *forms])
         if not (self.work.is_done("profile", key) and self.machine_file.exists()):
             self.say(f"profile: measuring layers at batch {batches}")

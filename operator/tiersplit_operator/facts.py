@@ -184,6 +184,7 @@ class ArtifactRecord:
         surface: digest of the surface blob; empty: there is none.
         quantization: digest of the statistics for quantisation; empty: there was no calibration data.
         accuracies: digest of the accuracies that were measured; empty: none was.
+        forms: quantised forms of the whole model, to be measured.
         outcome: what planning came to, beside the surface; see `plan_outcome`.
         annotations: the manifest's annotations.
     """
@@ -197,6 +198,7 @@ class ArtifactRecord:
     surface: str = ""
     quantization: str = ""
     accuracies: str = ""
+    forms: frozenset[str] = frozenset()
     outcome: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
 

@@ -17,8 +17,9 @@ from typing import Any
 import grpc
 
 from tests.cluster.apiserver import ApiServer
-from tests.support.calibrated import calibrated, validation
+from tests.support.calibrated import validation
 from tests.support.oci_registry import free_port
+from tests.support.quantised_cnn import quantised_cnn
 from tests.support.small_cnn import small_cnn
 from tests.support.surfaces import made_up_profile
 from tiersplit_bundle import Bundle, BundleSegment, extend, media
@@ -159,7 +160,7 @@ def push_profiled_bundle(host: str, directory: Path, tag: str = "v1") -> str:
 
 def push_rated_bundle(host: str, directory: Path) -> tuple[str, Path]:
     """A small calibrated network whose accuracy was measured, without profiles; its reference and validation data."""
-    bundle = calibrated(directory)
+    bundle = quantised_cnn(directory)
     data = validation(bundle, directory.with_suffix(".npz"))
     bundle = with_accuracy(bundle, data, comparison("Top1"))
     reference = Reference.parse(f"oci://{host}/tiersplit/rated-cnn")

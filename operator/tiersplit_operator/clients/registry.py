@@ -201,6 +201,7 @@ class RegistryClient:
             surface=surface.digest if surface else "",
             quantization=_newest(by_type, media.QUANTIZATION),
             accuracies=_newest(by_type, media.ACCURACIES),
+            forms=frozenset(filter(None, (e.annotations.get(media.FORM) for e in by_type.get(media.SEGMENT, ())))),
             outcome=surface.annotations.get(ANNOTATION, "") if surface else "",
             annotations={str(key): str(value) for key, value in annotations.items()},
         )

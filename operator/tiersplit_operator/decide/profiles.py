@@ -47,7 +47,8 @@ def profile_layers(progress: Progress) -> Progress:
 def _forms(context: Context, intent: Intent, model: ArtifactRecord) -> tuple[RunForm, ...]:
     """Quantised forms of the first tier: where plans of fewer bits can be made and verified."""
     validated = context.resource.spec.model.validation.uri is not None
-    return wanted_forms(intent) if validated and model.quantization and model.accuracies else ()
+    known = model.forms if validated and model.quantization and model.accuracies else frozenset()
+    return tuple(form for form in wanted_forms(intent) if form in known)
 
 
 def measure_segments(progress: Progress, cut: ArtifactRecord, wanted: Mapping[str, tuple[str, ...]]) -> Progress:

@@ -152,9 +152,11 @@ def test_plans_of_fewer_bits_are_rated_before_they_serve_and_the_status_says_how
     with operator_process(namespace, registry, tmp_path / "operator.log") as operator:
         namespace.apply(digits(bundle, model=model, tiers=tiers, accuracy={"maxDrop": "20%"}))
         jobs_done(namespace, tmp_path)
-        rating = [job for name, job in namespace.get("job").items() if "-cut-" in name]
-        arguments = [job["spec"]["template"]["spec"]["containers"][0]["args"] for job in rating]
-        assert any("--model" in given for given in arguments)
+        jobs = namespace.get("job").items()
+        arguments = {name: job["spec"]["template"]["spec"]["containers"][0]["args"] for name, job in jobs}
+        assert any("--model" in given for name, given in arguments.items() if "-cut-" in name)
+        assert any("int8" in given for name, given in arguments.items() if "-edge-" in name)
+        assert not any("int8" in given for name, given in arguments.items() if "-cloud-" in name)
         with played_stage(operator, namespace, "edge") as told, played_stage(operator, namespace, "cloud"):
             plan = eventually(
                 lambda: (found := namespace.status("digits").get("plan", {})).get("bits") and found,

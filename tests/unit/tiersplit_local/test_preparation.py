@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.calibrated import calibrated, validation
+from tests.support.calibrated import validation
+from tests.support.quantised_cnn import quantised_cnn
 from tests.support.surfaces import made_up_profile
 from tiersplit_api.v1alpha1 import parse_manifest
 from tiersplit_bundle import Bundle, extend
@@ -98,7 +99,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    bundle = calibrated(tmp_path / "given")
+    bundle = quantised_cnn(tmp_path / "given")
     with_accuracy(bundle, validation(bundle, tmp_path / "v.npz"), comparison("Top1"))
     made = Machine(tmp_path)
     monkeypatch.setattr(preparation, "run_command", made.command)

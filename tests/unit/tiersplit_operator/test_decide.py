@@ -179,11 +179,13 @@ def test_every_tier_is_measured_by_a_job_of_its_own_with_its_nodes_and_limits():
     assert [name.rsplit("-", 1)[0] for name in wanted(progress, "Job")] == ["digits-edge", "digits-mdc", "digits-cloud"]
 
 
+CALIBRATED = replace(artifact(), quantization=digest("q"), accuracies=digest("a"), forms=frozenset({"int8", "packed"}))
+
+
 def forms_of(**about):
     """What each tier's layers are measured in, by the tier's Job."""
     model = {"source": {"bundle": GIVEN}, "validation": {"uri": "pvc://data/v.npz"}}
-    record = replace(artifact(), quantization=digest("q"), accuracies=digest("a"))
-    body, found = given(model=about.get("model", model), **about.get("spec", {})), about.get("record", record)
+    body, found = given(model=about.get("model", model), **about.get("spec", {})), about.get("record", CALIBRATED)
     jobs = [child for child in settled(facts(body, artifacts={GIVEN: found})).children if child["kind"] == "Job"]
     arguments = [job["spec"]["template"]["spec"]["containers"][0]["args"] for job in jobs]
     return [given[given.index("--forms") + 1] for given in arguments], [job["metadata"]["name"] for job in jobs]
@@ -197,8 +199,9 @@ def test_the_first_tiers_layers_are_measured_with_fewer_bits_where_these_can_be_
 
 
 NO_FORMS = {
-    "without calibration": {"record": replace(artifact(), accuracies=digest("a"))},
-    "without the model's own accuracy": {"record": replace(artifact(), quantization=digest("q"))},
+    "without calibration": {"record": replace(CALIBRATED, quantization="")},
+    "without the model's own accuracy": {"record": replace(CALIBRATED, accuracies="")},
+    "without a form to measure": {"record": replace(CALIBRATED, forms=frozenset())},
     "without validation data": {"model": {"source": {"bundle": GIVEN}}},
     "without fewer bits": {"spec": {"tiers": [{"name": "edge", "weightBits": [32]}, {"name": "cloud"}]}},
 }
