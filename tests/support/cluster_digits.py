@@ -23,6 +23,8 @@ from tiersplit_bundle.registry import Registry
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "examples" / "digits" / "cluster.yaml"
 IMPORT_TIMEOUT_S = 600
+VALIDATION_PICTURES = 120
+"""So many fit a ConfigMap."""
 
 
 def pictures() -> KnownPictures:
@@ -36,18 +38,23 @@ def bundle() -> Bundle:
     """The trained network as a bundle; imported once for each training, and kept outside the work tree."""
     _trained()
     folder = cache() / f"digits-{store.training_key()[:12]}.bundle"
-    if not _is_calibrated(folder):
+    if not _is_rated(folder):
         shutil.rmtree(folder, ignore_errors=True)
+        folder.with_suffix(".npz").write_bytes(validation())
         command = [sys.executable, "-m", "tiersplit_cli", "import", "examples.digits.model:trained", "--name", "digits"]
         command += ["--input", "pixels:FP32:-1x3x96x96", "--wire-datatype", "UINT8", "--bundle", str(folder)]
         command += ["--calibration", str(store.folder() / store.CALIBRATION)]
+        command += ["--validation", str(folder.with_suffix(".npz")), "--metric", "Top1"]
         _run(command)
     return Bundle.open(folder)
 
 
-def _is_calibrated(folder: Path) -> bool:
-    """Whether the bundle is there, and can be measured at fewer bits."""
-    return (folder / "index.json").exists() and bool(Bundle.open(folder).forms)
+def _is_rated(folder: Path) -> bool:
+    """Whether the bundle is there, can be measured at fewer bits, and knows how accurate the model is."""
+    if not (folder / "index.json").exists():
+        return False
+    found = Bundle.open(folder)
+    return bool(found.forms) and found.accuracies is not None
 
 
 def push(host: str, reference: str) -> str:
@@ -83,8 +90,8 @@ def with_tier(manifest: Mapping[str, Any], name: str, **changes: Any) -> dict[st
     return made
 
 
-def validation(count: int) -> bytes:
-    """The first pictures of the validation data, with their digits, as an .npz file."""
+def validation(count: int = VALIDATION_PICTURES) -> bytes:
+    """The first pictures of the validation data, with their digits, as an .npz file; the same bytes each time."""
     _trained()
     file = io.BytesIO()
     with np.load(store.folder() / store.VALIDATION) as found:

@@ -26,7 +26,7 @@ def narrow(installation: Installation) -> Iterator[Product]:
     """The digits example whose edge may use bytes, with validation data on a claim; Ready."""
     links.clear()
     product = Product("narrow", installation.namespace)
-    write_claim(product, CLAIM, {FILE: validation(PICTURES)})
+    write_claim(product, CLAIM, {FILE: validation()})
     wanted = on_node(manifest(product.name, REFERENCE, accuracy={"maxDrop": f"{MAX_DROP:.0%}"}), EDGE)
     wanted["spec"]["model"]["validation"] = {"uri": f"pvc://{CLAIM}/{FILE}", "metric": "Top1"}
     product.apply(with_tier(wanted, "edge", weightBits=[8, 32], activationBits=[8, 32]))
