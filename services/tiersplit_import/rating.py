@@ -56,6 +56,8 @@ def rate(
 ) -> list[Blob]:
     """Measure those plans of a surface that quantise layers and whose accuracy the bundle does not know yet.
 
+    A plan answers the same however finely a surface's other plans divide it, so what is known of it stays true.
+
     Args:
         bundle: complete, holds the segments of all plans.
         plans: all of the surface's; those without bit widths compute what the model computes, and are not measured.
