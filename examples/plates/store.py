@@ -12,8 +12,9 @@ ROOT = HERE.parents[1]
 NAMES = ("small", "large")
 """The two readers."""
 CALIBRATION = "calibration.npz"
+VALIDATION = "validation.npz"
 RECORD = "training.json"
-_SOURCES = ("plate.py", "scene.py", "model.py", "train.py")
+_SOURCES = ("plate.py", "scene.py", "model.py", "reading.py", "train.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def weights_file(name: str) -> Path:
 
 
 def training_key() -> str:
-    """A digest of everything that the trained weights depend on."""
+    """A digest of everything that the trained weights and what they read depend on."""
     packages = ("torch", "numpy", "pillow", "matplotlib")
     return artefacts.digest_of((HERE / name for name in _SOURCES), packages)
 
@@ -50,7 +51,7 @@ def training_key() -> str:
 def finished() -> Training | None:
     """The training on disk, or None where there is none or it was made of something else."""
     found = artefacts.read_record(Training, folder() / RECORD)
-    files = (folder() / CALIBRATION, *map(weights_file, NAMES))
+    files = (folder() / CALIBRATION, folder() / VALIDATION, *map(weights_file, NAMES))
     return found if found and found.key == training_key() and all(file.exists() for file in files) else None
 
 
@@ -65,6 +66,7 @@ __all__ = [
     "NAMES",
     "RECORD",
     "ROOT",
+    "VALIDATION",
     "Training",
     "finished",
     "folder",

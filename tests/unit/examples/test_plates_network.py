@@ -22,6 +22,7 @@ from examples.plates.model import (
     small,
 )
 from examples.plates.plate import CHARACTERS
+from examples.plates.rating import share_read
 from examples.plates.reading import accuracy, texts_of
 from examples.plates.scene import HEIGHT, WIDTH, draw_scenes
 from examples.plates.train import Batch, batches, brightness, column_classes, detector_loss, shaken
@@ -190,3 +191,13 @@ def test_the_network_is_imported_whole_and_hands_little_from_the_stem_to_the_res
     assert features.shape == (1, 8, HEIGHT // 4, WIDTH // 4)
     # 96 features of a column and 48 of the state before, 4 gates of 48, both directions.
     assert graph["reader.lstm"].macs == COLUMNS * 2 * 4 * 48 * (96 + 48)
+
+
+def test_a_plate_counts_as_read_when_every_character_is_right_and_nothing_where_there_is_none():
+    read, score = (
+        np.concatenate([logits("A_B_5_"), logits("A_B_S_"), logits("A_B_5_")]),
+        np.array([[1.0], [1.0], [-1.0]]),
+    )
+    said = np.full((3, 7), -1)
+    said[:2, :3] = [CHARACTERS.index(character) for character in "AB5"]
+    assert share_read({"characters": read, "score": score}, said) == 2 / 3
