@@ -15,6 +15,7 @@ from tiersplit_core.units import format_bytes
 
 if TYPE_CHECKING:
     from tiersplit_import.metrics import Comparison
+    from tiersplit_import.pipeline import Imported
 
 
 def register(app: typer.Typer) -> None:
@@ -26,9 +27,7 @@ def import_(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     source: Annotated[str, typer.Argument(help="module:callable, a .pt2 file or an .onnx file.")],
     bundle: Annotated[Path | None, typer.Option("--bundle", "-b", help="Where it goes; default NAME.bundle.")] = None,
     name: Annotated[str | None, typer.Option(help="What the model is called.")] = None,
-    inputs: Annotated[
-        list[str] | None, typer.Option("--input", help="input:FP32:-1x3x224x224, once per input.")
-    ] = None,
+    inputs: Annotated[list[str] | None, typer.Option("--input", help="input:FP32:-1x3x224x224, once for each.")] = None,
     weights: Annotated[Path | None, typer.Option(help="safetensors or a state dict for the factory's module.")] = None,
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Untrained weights are fine.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of random weights and of the golden input.")] = 0,
@@ -71,11 +70,16 @@ def import_(  # noqa: PLR0913, PLR0917 - each parameter is an option of the comm
     path = bundle or Path(f"{name or default_name(source)}.bundle")
     with working("importing") as show:
         made = import_model(source, path, options, lambda text: show(f"{source}: {text}"))
-    found = made.to_json() | ({} if given is None else _measured(path, *given))
+    found = _told(made) | ({} if given is None else _measured(path, *given))
     found |= {} if to is None else {"pushed": push_bundle(path, to, plain_http, ca_file)}
+    emit(found, output, lambda: _text(found))
+
+
+def _told(made: "Imported") -> dict[str, Any]:
+    """The import as plain JSON values, its warnings told."""
     for warning in made.warnings:
         say(f"[yellow]warning:[/yellow] {warning}")
-    emit(found, output, lambda: _text(found))
+    return made.to_json()
 
 
 def _measured(path: Path, data: Path, metric: "Comparison") -> dict[str, Any]:
