@@ -1,5 +1,7 @@
 """`tiersplit run` where the first tier may use fewer bits: an int8 head serves, as accurate as it was rated."""
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,10 +10,12 @@ import pytest
 
 from tests.support.local_run import LocalRun, running, wait_for
 from tests.support.texture_cnn import textures, write_data
+from tiersplit_core.planning.surface import Conditions, surface_from_json
 from tiersplit_wire.client import InferenceClient
 
 pytestmark = pytest.mark.slow
 SAMPLES = 100
+BANDWIDTH_BPS = 20_000
 READY_S = 540
 MANIFEST = """
 apiVersion: tiersplit.dev/v1alpha1
@@ -37,7 +41,7 @@ spec:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
     folder = tmp_path_factory.mktemp("quantised")
     write_data(folder, SAMPLES)
-    with running(folder, bandwidth="30k", manifest=MANIFEST, ready_s=READY_S) as found:
+    with running(folder, bandwidth=f"{BANDWIDTH_BPS // 1000}k", manifest=MANIFEST, ready_s=READY_S) as found:
         yield found
 
 
@@ -47,29 +51,36 @@ def serving(run: LocalRun) -> dict[str, Any]:
 
 @pytest.mark.timeout(READY_S + 60)
 def test_a_slow_edge_behind_a_narrow_link_serves_from_an_int8_head_within_the_drop(run: LocalRun) -> None:
-    wait_for(lambda: serving(run)["bits"], 60, "a plan of fewer bits serves")
+    wait_for(lambda: serving(run)["bits"] and all(serving(run)["layers"].values()), 90, "an int8 head serves")
     plan, status = serving(run), run.status()
     assert (plan["bits"], plan["form"]) == ("W8A8", "int8")
-    assert 0 < plan["layers"]["edge"] < sum(plan["layers"].values())
-    floats = [other for other in status["plans"] if not other["bits"]]
-    assert plan["expected_s"] < min(other["expected_s"] for other in floats)
-    whole = floats[0]["accuracy"]
+    whole = next(other["accuracy"] for other in status["plans"] if not other["bits"])
     assert plan["accuracy"] >= whole - 0.01
     assert f"accuracy: the model reaches {whole:.2%}" in run.said()
 
 
+def test_at_the_links_own_bandwidth_an_int8_head_is_the_fastest_plan(run: LocalRun) -> None:
+    surface = surface_from_json(json.loads((run.folder / ".tiersplit" / "tiny" / "surface.json").read_text()))
+    (_, best), *others = surface.ranked(Conditions((BANDWIDTH_BPS,)))
+    assert best.plan.widths
+    assert set(best.plan.placement.values()) == {"edge", "cloud"}
+    assert any(not entry.plan.widths for _, entry in others)
+
+
 @pytest.mark.timeout(240)
-def test_its_answers_are_as_accurate_as_the_plan_was_rated(run: LocalRun) -> None:
-    plan, (x, classes) = serving(run), textures(SAMPLES, 3)
-    right, used = 0, set()
+def test_its_answers_are_as_accurate_as_its_plans_were_rated(run: LocalRun) -> None:
+    plans = {plan["digest"]: plan for plan in run.status()["plans"]}
+    x, classes = textures(SAMPLES, 3)
+    right, used = 0, Counter[str]()
     with InferenceClient(run.head) as client:
         for image, wanted in zip(x, classes, strict=True):
             reply = client.infer("tiny", {"image": image[None]}, timeout_s=60.0)
-            used.add(reply.parameters["plan"])
+            used[str(reply.parameters["plan"])] += 1
             (scores,) = reply.outputs.values()
             right += int(np.argmax(scores[0]) == wanted)
-    assert used == {plan["digest"]}
-    assert right / SAMPLES == pytest.approx(plan["accuracy"], abs=0.01)
+    rated = sum(plans[digest]["accuracy"] * count for digest, count in used.items()) / SAMPLES
+    assert right / SAMPLES == pytest.approx(rated, abs=0.01)
+    assert sum(count for digest, count in used.items() if plans[digest]["bits"]) > SAMPLES / 2
 
 
 def test_status_tells_people_the_bits_and_the_accuracy(run: LocalRun) -> None:

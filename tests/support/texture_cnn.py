@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 CLASSES, SIDE = 10, 32
-_WIDE, _RIDGE = 128, 1e-3
+_WIDE, _RIDGE = 256, 1e-3
 
 
 class TextureCnn(nn.Module):
