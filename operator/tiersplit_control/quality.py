@@ -42,14 +42,16 @@ UNKNOWN = Quality()
 
 
 def wanted_forms(intent: Intent) -> tuple[RunForm, ...]:
-    """The forms that are worth looking at on the first tier; none where it may not run layers at fewer bits.
+    """The forms that are worth looking at on the first tier; none where its weights may not have fewer bits.
 
-    Packed weights are slower, and there for memory's sake alone.
+    Integer kernels round activations too. Packed weights are slower, and there for memory's sake alone.
     """
-    if not all(min(bits, default=FLOAT_BITS) < FLOAT_BITS for bits in (intent.weight_bits, intent.activation_bits)):
-        return ()
+    weights, activations = (
+        min(bits, default=FLOAT_BITS) < FLOAT_BITS for bits in (intent.weight_bits, intent.activation_bits)
+    )
     limited = intent.tiers[0].memory_bytes is not None
-    return (RunForm.INT8, RunForm.PACKED) if limited else (RunForm.INT8,)
+    able = {RunForm.INT8: weights and activations, RunForm.PACKED: weights and limited}
+    return tuple(form for form, is_able in able.items() if is_able)
 
 
 def quality_of(validation: Validation, statistics: Statistics | None, accuracies: Accuracies | None) -> Quality:
