@@ -1,48 +1,30 @@
 """Links and loads as estimated from observations.
 
-A transmission of `n` bytes takes `2 · idle · latency + 8 n / bandwidth` seconds until its receipt is back. Both
-unknowns are fitted by recursive least squares with exponential forgetting (Ljung, System Identification, §11.2) in
-information form, on residuals relative to the seconds plus the jitter that even the shortest transmission has.
-The information that is forgotten is replaced by that of a prior, so that directions that the data do not excite (all
-payloads equally large) stay where the prior has them instead of winding up.
+What surprises is held back until it is confirmed, and a change that the next transmissions speak against is taken back:
+a transmission that hesitates, or two of them, are no other link. `fit` has the least squares behind it.
 """
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
+from tiersplit_core.adaptation.fit import MAX_BANDWIDTH_BPS, Belief, Fit, Noise
 from tiersplit_core.adaptation.observation import LinkSample, SegmentSample
 
-Vector = NDArray[np.float64]
-FORGETTING = 0.85
-NOISE = 0.05
-"""Relative spread that transmissions have anyway; residuals are judged in units of it."""
-JITTER_S = 4e-3
-"""Seconds that are added before residuals are taken relatively: 0.2 ms more or less are one unit for short ones."""
-LEAK = (1 - FORGETTING) / 100
-"""Share of the prior's information that replaces what was forgotten."""
 HUBER = 2.0
 GATE = 6.0
 """Residuals beyond this many units are held back: alone an outlier, two alike in a row a change."""
 CHANGE_SAMPLES = 2
 MISFIT_SAMPLES = 3
 """So many held back in a row mean that latency and bandwidth were told apart wrongly, whatever their signs."""
-MAX_BANDWIDTH_BPS = 1e12
+REGRET, CERTAINTY, DOUBTED_SAMPLES = 15.0, 30.0, 10
+"""A change is taken back where squared residuals without it, summed over what came since, are by so much smaller. It is
+certain where they are by so much larger, or after so many transmissions."""
+WITNESS = 3.0
+"""Units of residual with which one transmission speaks for or against a change at the most: one decides nothing."""
+FIRM_SAMPLES = 5
+"""Fewer have shown nothing that one could go back to."""
 LOAD_JITTER_S = 5e-4
-
-
-@dataclass(frozen=True, slots=True)
-class _Belief:
-    """How firmly a prior is held: spreads of the latency (relative and absolute) and of the seconds per byte."""
-
-    latency_spread: float
-    latency_floor_s: float
-    bandwidth_spread: float
-
-
-_AT_START = _Belief(0.1, 5e-4, 2.5)
-_AFTER_CHANGE = _Belief(0.3, 2e-3, 10.0)
+_AT_START = Belief(0.1, 5e-4, 2.5)
+_AFTER_CHANGE = Belief(0.3, 2e-3, 10.0)
 """Payloads that are all equally large leave the split between both unknowns to the prior: bandwidth changes oftener."""
 
 
@@ -63,6 +45,37 @@ class LinkEstimate:
     samples: int = 0
 
 
+@dataclass(slots=True)
+class _Doubt:
+    """Whether a change was one.
+
+    Attributes:
+        fit: what would be believed had nothing changed.
+        noise: likewise.
+        regret: by how much smaller squared residuals since would be.
+        samples: transmissions since.
+    """
+
+    fit: Fit
+    noise: Noise
+    regret: float = 0.0
+    samples: int = 0
+
+    def weigh(self, sample: LinkSample, changed: Fit) -> None:
+        """Compare what is expected of a transmission without and with the change."""
+        without, with_it = (
+            min(abs(self.noise.residual(sample.seconds, fit.expected_s(sample))), WITNESS)
+            for fit in (self.fit, changed)
+        )
+        self.regret += with_it**2 - without**2
+        self.samples += 1
+
+    @property
+    def settled(self) -> bool:
+        """The change is certain."""
+        return self.regret < -CERTAINTY or self.samples >= DOUBTED_SAMPLES
+
+
 @dataclass
 class LinkEstimator:
     """Bandwidth and latency of one link.
@@ -76,23 +89,21 @@ class LinkEstimator:
     bandwidth_bps: float
     latency_s: float
     lost_threshold: int = 1
-    _information: Vector = field(init=False)
-    _evidence: Vector = field(init=False)
-    _prior: Vector = field(init=False)
+    _fit: Fit = field(init=False)
+    _noise: Noise = field(init=False, default=Noise())
     _held: list[LinkSample] = field(init=False, default_factory=list)
+    _doubt: _Doubt | None = field(init=False, default=None)
     _lost: int = field(init=False, default=0)
-    _samples: int = field(init=False, default=0)
-    _roughness: float = field(init=False, default=1.0)
 
     def __post_init__(self) -> None:
-        self._restart(self.latency_s, 8e6 / self.bandwidth_bps, _AT_START)
+        self._fit = Fit.begun(self.latency_s, 8e6 / self.bandwidth_bps, _AT_START)
 
     @property
     def estimate(self) -> LinkEstimate:
         """The link as estimated now."""
-        latency_s, per_megabyte_s = self._solution()
+        latency_s, per_megabyte_s = self._fit.solution
         bandwidth_bps = min(8e6 / max(per_megabyte_s, 1e-12), MAX_BANDWIDTH_BPS)
-        return LinkEstimate(bandwidth_bps, latency_s, self._lost >= self.lost_threshold, self._samples)
+        return LinkEstimate(bandwidth_bps, latency_s, self._lost >= self.lost_threshold, self._fit.samples)
 
     @property
     def held(self) -> LinkSample | None:
@@ -106,86 +117,78 @@ class LinkEstimator:
             return
         if self._lost >= self.lost_threshold:
             # What the link was before it went down says little about what it is now that it is back.
-            self._restart(*self._solution(), _AFTER_CHANGE)
+            self._restart()
         self._lost = 0
         if sample.seconds <= 0 or sample.payload_bytes <= 0:
             return
+        self._reconsider(sample)
         self._weigh(sample)
+
+    def _reconsider(self, sample: LinkSample) -> None:
+        """Take the newest change back where `sample` speaks against it."""
+        doubt = self._doubt
+        if doubt is None:
+            return
+        doubt.weigh(sample, self._fit)
+        if doubt.regret > REGRET:
+            self._fit, self._noise, self._held = doubt.fit, doubt.noise, []
+        if doubt.regret > REGRET or doubt.settled:
+            self._doubt = None
 
     def _weigh(self, sample: LinkSample) -> None:
         residual = self._residual(sample)
         if abs(residual) <= GATE:
-            self._held = [held for held in self._held if not self._refutes(sample, held)]
-            self._roughness += (1 - FORGETTING) * (max(residual**2, 1.0) - self._roughness)
-            self._update(sample, min(1.0, HUBER / max(abs(residual), 1e-9)))
+            self._accept(sample, residual)
             return
         alike = [held for held in self._held[-1:] if self._confirms(sample, held)]
         self._held.append(sample)
-        if alike or len(self._held) >= MISFIT_SAMPLES or self._samples < CHANGE_SAMPLES:
+        if alike or len(self._held) >= MISFIT_SAMPLES or self._fit.samples < CHANGE_SAMPLES:
             self._change([*alike, sample] if alike else self._held)
 
-    def _as_if_changed(self, sample: LinkSample, held: LinkSample) -> LinkSample:
-        """`sample` with the seconds that it would have taken, were `held` a change of the bandwidth."""
-        latency_s, _ = self._solution()
-        moving_s = max(held.seconds - 2 * held.idle_before * latency_s, 0.0)
-        seconds = 2 * sample.idle_before * latency_s + moving_s * sample.payload_bytes / held.payload_bytes
-        return replace(sample, seconds=seconds)
+    def _accept(self, sample: LinkSample, residual: float) -> None:
+        refuted = [held for held in self._held if self._refutes(sample, held)]
+        self._held = [held for held in self._held if held not in refuted]
+        for seen in (*refuted, sample):
+            bounded = max(-GATE, min(self._residual(seen), GATE))
+            self._noise = self._noise.after(bounded, self._fit.expected_s(seen))
+        self._fit = self._fit.after(sample, self._noise, min(1.0, HUBER / max(abs(residual), 1e-9)))
 
     def _refutes(self, sample: LinkSample, held: LinkSample) -> bool:
         """Were `held` a change, `sample`, as expected as it is, would have been surprising too."""
-        return abs(self._residual(self._as_if_changed(sample, held))) > GATE
+        return abs(self._if_changed(sample, held)) > GATE
 
     def _confirms(self, sample: LinkSample, held: LinkSample) -> bool:
         """`sample` is nearer to what a change would have made of it than to what was expected."""
-        residual, changed = self._residual(sample), self._residual(self._as_if_changed(sample, held))
+        residual, changed = self._residual(sample), self._if_changed(sample, held)
         return residual * changed > 0 and abs(residual) > abs(changed) / 2
+
+    def _if_changed(self, sample: LinkSample, held: LinkSample) -> float:
+        return self._noise.residual(_as_if_changed(sample, held, self._fit), self._fit.expected_s(sample))
 
     def _change(self, held: list[LinkSample]) -> None:
         # The slowest that the link can be, were all seconds spent on bytes: the truth must lie within the spread.
         slowest = max(sample.seconds / (sample.payload_bytes / 1e6) for sample in held)
-        self._restart(*self._solution(), _AFTER_CHANGE, slowest)
+        self._restart(slowest)
         for sample in held:
-            self._update(sample, 1.0)
+            self._fit = self._fit.after(sample, self._noise)
 
-    def _restart(self, latency_s: float, per_megabyte_s: float, belief: _Belief, slowest: float = 0.0) -> None:
-        # Pseudo-observations whose spreads, in units of NOISE like the residuals, give their weights.
-        latency_spread_s = belief.latency_spread * latency_s + belief.latency_floor_s
-        spreads = np.array([latency_spread_s, max(belief.bandwidth_spread * per_megabyte_s, slowest)])
-        strength = (NOISE / spreads) ** 2
-        believed = np.array([latency_s, per_megabyte_s])
-        self._prior = np.stack([strength, strength * believed])
-        self._information = np.diag(strength)
-        self._evidence = strength * believed
-        self._held = []
-        self._samples = 0
-
-    def _row(self, sample: LinkSample) -> Vector:
-        return np.array([2.0 * sample.idle_before, sample.payload_bytes / 1e6])
+    def _restart(self, slowest: float = 0.0) -> None:
+        if self._doubt is not None:  # of changes that follow each other the first one may have been the mistake
+            self._doubt = replace(self._doubt, regret=0.0, samples=0)
+        elif self._fit.samples >= FIRM_SAMPLES:
+            self._doubt = _Doubt(self._fit, self._noise)
+        self._fit = Fit.begun(*self._fit.solution, _AFTER_CHANGE, slowest)
+        self._held, self._noise = [], replace(self._noise, drift=0.0)
 
     def _residual(self, sample: LinkSample) -> float:
-        """Observed minus expected, in units of the noise; the ratio counts, not the difference."""
-        expected = float(self._row(sample) @ self._solution())
-        return float(np.log((sample.seconds + JITTER_S) / (expected + JITTER_S))) / NOISE
+        return self._noise.residual(sample.seconds, self._fit.expected_s(sample))
 
-    def _update(self, sample: LinkSample, weight: float) -> None:
-        scale = 1 / (sample.seconds + JITTER_S)
-        row = self._row(sample) * scale
-        strength, pull = self._prior
-        # Where transmissions scatter more, payloads of nearly one size would tell the unknowns apart by their noise.
-        leak = LEAK * self._roughness
-        self._information = FORGETTING * self._information + leak * np.diag(strength) + weight * np.outer(row, row)
-        self._evidence = FORGETTING * self._evidence + leak * pull + weight * row * sample.seconds * scale
-        self._samples += 1
 
-    def _solution(self) -> tuple[float, float]:
-        latency_s, per_megabyte_s = np.linalg.solve(self._information, self._evidence)
-        smallest = 8e6 / MAX_BANDWIDTH_BPS
-        if latency_s < 0:
-            # The nearest admissible point: with the latency held at zero, the bandwidth alone explains the evidence.
-            latency_s, per_megabyte_s = 0.0, self._evidence[1] / self._information[1, 1]
-        elif per_megabyte_s < smallest:
-            latency_s = (self._evidence[0] - self._information[0, 1] * smallest) / self._information[0, 0]
-        return max(float(latency_s), 0.0), max(float(per_megabyte_s), smallest)
+def _as_if_changed(sample: LinkSample, held: LinkSample, fit: Fit) -> float:
+    """Seconds that `sample` would have taken, were `held` a change of the bandwidth since `fit`."""
+    latency_s, _ = fit.solution
+    moving_s = max(held.seconds - 2 * held.idle_before * latency_s, 0.0)
+    return 2 * sample.idle_before * latency_s + moving_s * sample.payload_bytes / held.payload_bytes
 
 
 @dataclass(frozen=True, slots=True)

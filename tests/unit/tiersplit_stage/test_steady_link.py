@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,10 +20,11 @@ class Jittery:
     """A link of constant bandwidth as its sender and the controller see it.
 
     Seconds vary by `jitter` either way; about one transmission in `every` takes five times as long, never two in a row.
+    Each one waits for `busy_s` in the mean before somebody has time for it.
     """
 
-    def __init__(self, bandwidth_bps: float, seed: int, every: int, jitter: float = 0.3) -> None:
-        self.jitter = jitter
+    def __init__(self, bandwidth_bps: float, seed: int, every: int, jitter: float = 0.3, busy_s: float = 0.0) -> None:
+        self.jitter, self.busy_s = jitter, busy_s
         self.random, self.bandwidth_bps, self.every = random.Random(seed), bandwidth_bps, every
         self.meter, self.budget = Meter(), ProbeBudget()
         self.estimator = LinkEstimator(bandwidth_bps, LATENCY_S)
@@ -34,7 +36,8 @@ class Jittery:
         )
         self.hesitated = not self.hesitated and self.random.random() < 1 / self.every
         self.meter.sent(b"x", size, self.now_s)
-        self.now_s += seconds * (5 if self.hesitated else 1)
+        waited_s = self.random.expovariate(1 / self.busy_s) if self.busy_s else 0.0
+        self.now_s += seconds * (5 if self.hesitated else 1) + waited_s
         self.meter.received(b"x", self.now_s)
         for seen in self.meter.take():
             self.estimator.observe(LinkSample(seen.size_bytes, seen.seconds, seen.idle_before, seen.lost))
@@ -82,6 +85,13 @@ def test_jitter_and_single_outliers_move_nothing(seed: int, link: tuple[float, s
     made = Jittery(bandwidth_bps, seed, every)
     assert moves(made) == [best]
     assert made.probed_bytes <= 0.01 * bandwidth_bps / 8 * made.now_s + 65536
+
+
+@pytest.mark.parametrize("link", [(20e6, "cloud"), (1.6e6, "early"), (2e5, "late")])
+@pytest.mark.parametrize("seed", range(8))
+def test_busy_ends_move_nothing(seed: int, link: tuple[float, str]) -> None:
+    bandwidth_bps, best = link
+    assert moves(Jittery(bandwidth_bps, seed, 30, busy_s=0.01)) == [best]
 
 
 @settings(max_examples=20, deadline=None)

@@ -124,6 +124,62 @@ def test_scattered_outliers_are_ridden_out() -> None:
     assert estimator.estimate.bandwidth_bps == pytest.approx(1e7, rel=0.1)
 
 
+class Hesitant:
+    """A link of 10 Mbps whose ends are busy: small payloads, to each of which waiting adds 10 ms in the mean."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng, self.estimator, self.bandwidth_bps = np.random.default_rng(seed), LinkEstimator(1e7, 0.01), 1e7
+
+    def send(self, count: int) -> list[float]:
+        """Bandwidths that are believed after each of `count` transmissions."""
+        believed = []
+        for _ in range(count):
+            sent = sample(int(self.rng.integers(256, 16_000)), self.bandwidth_bps, 0.01)
+            waited_s = float(self.rng.exponential(0.01))
+            self.estimator.observe(LinkSample(sent.payload_bytes, sent.seconds + waited_s, idle_before=True))
+            believed.append(self.estimator.estimate.bandwidth_bps)
+        return believed
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_busy_ends_add_is_no_other_bandwidth(seed: int) -> None:
+    believed = Hesitant(seed).send(400)[20:]
+    assert 7e6 < np.median(believed) < 1.6e7
+    assert np.mean([2.5e6 < bandwidth < 6e7 for bandwidth in believed]) > 0.95
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_busy_ends_hide_no_change_for_long(seed: int) -> None:
+    link = Hesitant(seed)
+    link.send(100)
+    link.bandwidth_bps = 1e6
+    assert link.send(40)[-1] < 2e6
+
+
+@pytest.mark.parametrize("bursts", [1, 3])
+def test_a_burst_of_slow_transmissions_is_forgotten_once_two_are_as_they_were_before(bursts: int) -> None:
+    estimator, sizes = LinkEstimator(1e7, 0.01), (9_000, 3_000, 14_000, 5_000)
+    for i in range(60):
+        estimator.observe(sample(sizes[i % 4], 1e7, 0.01))
+    for _ in range(bursts):
+        for size in sizes[:2]:
+            estimator.observe(sample(size, 1e7, 0.01, noise=2.5))
+        for size in sizes[:3]:
+            estimator.observe(sample(size, 1e7, 0.01))
+        assert estimator.estimate.bandwidth_bps == pytest.approx(1e7, rel=0.1)
+
+
+def test_an_outage_that_leaves_a_slow_transmission_behind_leaves_the_link_as_it_was() -> None:
+    estimator = LinkEstimator(1e7, 0.01)
+    for size in (9_000, 3_000, 14_000) * 10:
+        estimator.observe(sample(size, 1e7, 0.01))
+    estimator.observe(LinkSample(9_000, 0.5, lost=True))
+    estimator.observe(LinkSample(9_000, 0.5, idle_before=True))
+    for size in (3_000, 14_000, 9_000):
+        estimator.observe(sample(size, 1e7, 0.01))
+    assert estimator.estimate.bandwidth_bps == pytest.approx(1e7, rel=0.1)
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(
