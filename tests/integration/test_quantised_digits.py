@@ -19,7 +19,8 @@ from tiersplit_import.quantise import Widths
 from tiersplit_import.rating import rate
 from tiersplit_import.segments import materialise
 
-pytestmark = pytest.mark.slow
+# Who comes first trains the network: a minute, or several where the machine is busy.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 VALIDATION = store.folder() / store.VALIDATION
 TOP1 = comparison("Top1")
 
