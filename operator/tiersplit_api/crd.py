@@ -87,6 +87,8 @@ def _root() -> Schema:
             "status": {
                 **_without_defaults(object_schema(Status)),
                 "description": "status is the state, written by the operator.",
+                # Who waits by kstatus takes a resource without a status for one that needs nobody's look.
+                "default": {"observedGeneration": 0},
             },
         },
         "x-kubernetes-validations": [_validation(NAME)],

@@ -52,6 +52,7 @@ TOOLS_BY_NAME = {
     "pause": Tool("pause", "."),
     "probe": Tool("probe", "."),
     "volumes": Tool("volumes", "."),
+    "gitops": Tool("gitops", "."),
 }
 
 
