@@ -20,6 +20,8 @@ from tiersplit_cli.papers.autosplit.search import chosen, frontier, outcome, ref
 from tiersplit_cli.papers.autosplit.simulated import Simulated, seconds_of, simulated
 from tiersplit_cli.papers.autosplit.table_8 import PRINTED
 from tiersplit_cli.papers.autosplit.tables import TABLES
+from tiersplit_cli.papers.autosplit.trained import METHODS as TRAINED_METHODS
+from tiersplit_cli.papers.autosplit.trained import NETWORKS, Experiment, Rated, experiment
 from tiersplit_cli.papers.stored import stored_graph
 
 FOLDER = Path(__file__).parent
@@ -35,10 +37,12 @@ rows of `tiersplit reproduce autosplit`; `python -m benchmarks.papers.autosplit`
   an input of one byte per element; the edge's memory is table 1's 4 GB.
 - **Sixteen bits**: a network as it is has 16 bits. They are multiplied as fast as 8, as the paper's simulator counts
   cycles; where that matters, rows with four passes of an 8-bit multiplier stand beside.
-- **Accuracy**: nobody trained the weights, so the error threshold E of equation 4 takes its place. D(U8) is the error
-  of a network at 8 bits throughout; that of the results themselves is left out (a detector's are pixels, whose error
-  would outweigh all others). For the paper's thresholds of accuracy stands D(U6), the same at 6 bits; figure 6 says
-  for which other E each outcome appears. On the edge layers have 2, 4, 6 or 8 bits, as in the paper.
+- **Accuracy**: nobody trained the weights of the paper's networks, so the error threshold E of equation 4 takes its
+  place. D(U8) is the error of a network at 8 bits throughout; that of the results themselves is left out (a
+  detector's are pixels, whose error would outweigh all others). For the paper's thresholds of accuracy stands D(U6),
+  the same at 6 bits; figure 6 says for which other E each outcome appears. On the edge layers have 2, 4, 6 or 8 bits,
+  as in the paper. Section 5.2 trained and table 3 are of networks that the examples train: their accuracy is measured,
+  and `python -m benchmarks.papers.autosplit_accuracies` measures it again.
 - **Splits** count convolutions and fully connected layers from 0, a projection before its block's last convolution;
   those of YOLO count rows of the published layer table in figure 6 and table 8, convolutions in table 2.
 """
@@ -48,12 +52,13 @@ FIGURES = {
     "figure-6": "figure-6.png",
     "figure-7": "figure-7.png",
     "figure-8": "figure-8.png",
+    "section-5.2-trained": "trained.png",
 }
 
 
 def main() -> None:
     PLOTS.mkdir(exist_ok=True)
-    for draw in (draw_frontiers, draw_bars, draw_settings, draw_sent, draw_speeds):
+    for draw in (draw_frontiers, draw_bars, draw_settings, draw_sent, draw_speeds, draw_trained):
         draw()
     PAGE.write_text(HEAD + "".join(f"\n{section(table)}" for table in TABLES))
 
@@ -174,6 +179,35 @@ def draw_speeds() -> None:
     axis.set(xlabel="uplink in Mbps", ylabel="latency over CLOUD-ONLY's", title="YOLOv3, AUTO-SPLIT", ylim=(0, 1.05))
     axis.legend()
     save(figure, "network-speed")
+
+
+def draw_trained() -> None:
+    """Section 5.2 on trained networks."""
+    figure, axes = plt.subplots(1, len(NETWORKS), figsize=(13, 4), layout="constrained", sharey=True)
+    for axis, (model, title) in zip(axes, NETWORKS.items(), strict=True):
+        draw_losses(axis, experiment(model))
+        axis.set(title=title, xlabel="accuracy lost in percent of all samples")
+    axes[0].set_ylabel("latency over CLOUD-ONLY's")
+    axes[0].legend(fontsize=8)
+    save(figure, "trained")
+
+
+def draw_losses(axis: plt.Axes, found: Experiment) -> None:
+    def place_of(one: Rated) -> tuple[float, float]:
+        return 100 * max(found.whole - one.accuracy, 0.0), one.seconds / found.on.cloud_only_s
+
+    axis.plot(*zip(*map(place_of, found.answers), strict=True), ".", label="AUTO-SPLIT, all E")
+    drops = np.linspace(0, 1, 1001)
+    kept = [found.fastest(drop).seconds / found.on.cloud_only_s for drop in drops]
+    axis.step(100 * drops, kept, where="post", label="the fastest that loses no more")
+    for name, solver in TRAINED_METHODS.items():
+        point = place_of(found.of_method(solver))
+        axis.plot(*point, "kx")
+        axis.annotate(name, point, xytext=(5, 5), textcoords="offset points", fontsize=8)
+    axis.set_xscale("symlog", linthresh=1)
+    axis.set_xticks((0, 1, 2, 5, 10, 20, 50, 100), ("0", "1", "2", "5", "10", "20", "50", "100"))
+    axis.minorticks_off()
+    axis.set(xlim=(-0.1, 110), ylim=(0, 1.1))
 
 
 def save(figure: plt.Figure, name: str) -> None:

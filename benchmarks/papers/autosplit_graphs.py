@@ -117,13 +117,13 @@ def statistics_of(model: Canonical, images: np.ndarray) -> Statistics:
     return layer_statistics(proto, constants, model.graph, seen, Clip.MSE)
 
 
-def write(stem: str, data: bytes) -> None:
+def write(stem: str, data: bytes, folder: Path = FOLDER) -> None:
     """Store a document, packed where it is long."""
     for suffix in (".json", ".json.gz"):
-        (FOLDER / (stem + suffix)).unlink(missing_ok=True)
+        (folder / (stem + suffix)).unlink(missing_ok=True)
     packed = len(data) > PLAIN_BYTES
     content = gzip.compress(data, mtime=0) if packed else data
-    (FOLDER / f"{stem}.json{'.gz' if packed else ''}").write_bytes(content)
+    (folder / f"{stem}.json{'.gz' if packed else ''}").write_bytes(content)
     print(f"{stem}: {len(content)} bytes", file=sys.stderr)
 
 

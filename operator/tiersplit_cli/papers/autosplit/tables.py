@@ -17,6 +17,7 @@ from tiersplit_cli.papers.autosplit import (
     table_8,
     table_9,
     table_10,
+    trained,
     transmission,
 )
 from tiersplit_cli.papers.rows import Row
@@ -41,6 +42,7 @@ TABLES: Mapping[str, Callable[[], list[Row]]] = {
     "figure-8": figure_8.rows,
     "section-4": planning.rows,
     "section-5.2": figure_5.section_rows,
+    "section-5.2-trained": trained.rows,
     "section-5.3": section_5_3.rows,
     "section-5.4": figure_7.section_rows,
 }
