@@ -30,6 +30,7 @@ LOCAL = (
     "memory",
     "packed_memory",
     "run_forms",
+    "quantised_run",
     "prediction",
     "moves",
     "demo_trace",
