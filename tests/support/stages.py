@@ -24,6 +24,8 @@ from tiersplit_wire.v1 import route_pb2_grpc as rpc
 TIERS = ("edge", "mdc", "cloud")
 MODEL = "tiny"
 WIDTH = 64
+START_S = 120.0
+"""Until a process must have started, on a machine however busy."""
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float = 20.0, what: str = "") -> object:
@@ -214,7 +216,7 @@ class StageProcess:
         self.log = folder / f"{ready.stem}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([*command, *extra], stdout=log, stderr=subprocess.STDOUT)
-        wait_for(lambda: ready.exists() or self.process.poll() is not None, 30, f"{tier} ready")
+        wait_for(lambda: ready.exists() or self.process.poll() is not None, START_S, f"{tier} ready")
         if not ready.exists():
             raise AssertionError(f"{tier} ended: {self.log.read_text()}")
         self.said = json.loads(ready.read_text())
