@@ -72,4 +72,3 @@ def test_real_stages_take_real_seconds_at_both_ends_and_until_the_receipt():
     parts = np.array([profile.request.fixed_s, profile.send.fixed_s, profile.receive.fixed_s, profile.receipt.fixed_s])
     assert (parts > 1e-5).all()
     assert (parts < 1).all()
-    assert profile.receipt.fixed_s < profile.send.fixed_s + profile.receive.fixed_s
