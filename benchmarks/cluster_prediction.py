@@ -25,6 +25,9 @@ from tiersplit_wire.client import InferenceClient
 
 BANDWIDTHS, BATCHES = (5e6, 20e6, 50e6), (1, 8)
 REPEATS, PIN_S, TARGET = 15, 30, 0.10
+REST_S = 0.3
+"""Before each request. Latency is that of a request that does not wait for others: back to back they use up what a tier
+may spend of its processor, and take as long as its throughput has them wait."""
 LATENCY_S = 0.0002
 """One way, of the test cluster's cables."""
 REASON = (
@@ -58,7 +61,11 @@ def main():
     ):
         surface = forecast_of(product, installation, Path(folder) / "b").surface
         errors = {batch: [case.errors() for case in cases_of(product, client, surface, batch)] for batch in BATCHES}
-    publish("cluster_prediction", rows_of(errors), f"Each the median of {REPEATS} requests, one at a time, pinned.")
+    publish(
+        "cluster_prediction",
+        rows_of(errors),
+        f"Each the median of {REPEATS} requests, one at a time after a rest of {REST_S} s, pinned.",
+    )
 
 
 def rows_of(errors):
@@ -107,6 +114,7 @@ def ask_often(client, product, pictures):
 
 
 def ask(client, product, pictures):
+    time.sleep(REST_S)
     began = time.perf_counter()
     reply = client.infer(product.name, {"pixels": pictures}, timeout_s=60)
     return time.perf_counter() - began, reply.parameters["plan"]

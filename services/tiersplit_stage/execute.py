@@ -8,9 +8,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tiersplit_core.codec.frame import EncodedTensor, encode_tensor
-from tiersplit_stage.emulation import Emulation
 from tiersplit_stage.plans import SegmentInfo, StagePlan
 from tiersplit_stage.pool import SegmentPool, to_ort
+from tiersplit_stage.stopwatch import Ran, Stopwatch
 from tiersplit_wire.convert import activations_frame, proto_to_array
 from tiersplit_wire.v1 import activation_pb2 as pb
 
@@ -27,14 +27,14 @@ class Outcome:
         forward: serialised `UpstreamFrame` for the next tier; None where the plan ends here.
         compute_s: seconds in segments.
         codec_s: seconds spent on decoding and encoding.
-        segments: seconds per segment id.
+        segments: how long each ran, by segment id.
     """
 
     outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
     forward: bytes | None = None
     compute_s: float = 0.0
     codec_s: float = 0.0
-    segments: dict[str, float] = field(default_factory=dict)
+    segments: dict[str, Ran] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,13 @@ class Job:
     admitted: bool = False
 
 
-def execute(pool: SegmentPool, job: Job, emulation: Emulation) -> Outcome:
+def execute(pool: SegmentPool, job: Job, stopwatch: Stopwatch) -> Outcome:
     """Run this tier's segments of `job`.
 
     Args:
         pool: holds the sessions.
         job: the request; `check_values` and `check_shapes` have passed.
-        emulation: makes each segment as slow as the tier.
+        stopwatch: times each segment.
 
     Raises:
         FrameError: a tensor cannot be decoded.
@@ -79,7 +79,7 @@ def execute(pool: SegmentPool, job: Job, emulation: Emulation) -> Outcome:
     live: dict[str, Any] = {name: to_ort(_array(job.values[name])) for name in reads(mine)}
     outcome.codec_s = time.perf_counter() - started
     for segment in mine:
-        live.update(_timed(pool, segment, live, outcome, emulation, job.rows))
+        live.update(_timed(pool, segment, live, outcome, stopwatch, job.rows))
     started = time.perf_counter()
     computed = {name for segment in mine for name in segment.outputs}
     outcome.outputs = {name: live[name].numpy() for name in computed & job.plan.outputs}
@@ -123,14 +123,12 @@ def _timed(
     segment: SegmentInfo,
     live: Mapping[str, Any],
     outcome: Outcome,
-    emulation: Emulation,
+    stopwatch: Stopwatch,
     rows: int,
 ) -> dict[str, Any]:
-    started = time.perf_counter()
-    found = pool.run(segment, live)
-    seconds = emulation.stretch(segment.id, rows, time.perf_counter() - started)
-    outcome.segments[segment.id] = seconds
-    outcome.compute_s += seconds
+    found, ran = stopwatch.time(segment.id, rows, lambda: pool.run(segment, live))
+    outcome.segments[segment.id] = ran
+    outcome.compute_s += ran.taken_s
     return found
 
 

@@ -97,6 +97,7 @@ class Head:
         self.problems: dict[str, str] = {}
         self.golden: Mapping[Origin, Golden] = {}
         self._rows: deque[int] = deque(maxlen=_RECENT_REQUESTS)
+        self._doubted = asyncio.Event()
         self._pipeline, self._metrics = pipeline, metrics
         self._max_in_flight, self._patience_s, self._changed = max_in_flight, patience_s, changed
 
@@ -135,6 +136,7 @@ class Head:
         same = {digest for digest, plan in plans.items() if digest in old and _proves_alike(plan, old[digest])}
         self.verified &= same
         self.problems = {digest: problem for digest, problem in self.problems.items() if digest in same}
+        self._doubted.set()
         self._reselect()
 
     def keep(self, digests: Collection[str]) -> None:
@@ -151,6 +153,7 @@ class Head:
     def distrust_remote(self) -> None:
         """The stages after this one are other processes now: their plans must prove themselves again."""
         self.verified = {digest for digest in self.verified if self.plans[digest].last_tier == 0}
+        self._doubted.set()
         self._changed()
 
     @contextlib.contextmanager
@@ -219,6 +222,7 @@ class Head:
         self._metrics.rerun()
         if isinstance(error, NotResidentError):
             self.verified.discard(lost.digest)
+            self._doubted.set()
             self._changed()
         if self.fallback != lost.digest and self._passable(self.fallback):
             fallback = self.plans[self.fallback]
@@ -266,9 +270,13 @@ class Head:
         """Run the golden request through every plan that has not answered it, for ever."""
         backoff = _GOLDEN_BACKOFF_S[0]
         while True:
+            self._doubted.clear()
             waiting = [digest for digest in self._order() if digest not in self.verified]
+            if not waiting:
+                await self._doubted.wait()
+                continue
             done = [digest for digest in waiting if await self._verified(self.plans.get(digest))]
-            backoff = _GOLDEN_BACKOFF_S[0] if done or not waiting else min(2 * backoff, _GOLDEN_BACKOFF_S[1])
+            backoff = _GOLDEN_BACKOFF_S[0] if done else min(2 * backoff, _GOLDEN_BACKOFF_S[1])
             await asyncio.sleep(backoff)
 
     def _order(self) -> list[str]:

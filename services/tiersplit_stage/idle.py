@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterable
 
 from tiersplit_core.errors import ExhaustedError, TiersplitError
-from tiersplit_stage.emulation import Emulation
 from tiersplit_stage.estimates import Estimates
 from tiersplit_stage.pipeline import Pipeline
 from tiersplit_stage.plans import SegmentInfo
+from tiersplit_stage.stopwatch import Stopwatch
 
 _log = logging.getLogger(__name__)
 _PERIOD_S = 1.0
@@ -26,7 +26,7 @@ class IdleRuns:
     Args:
         pipeline: runs it.
         estimates: knows the profile, and is told how long it took.
-        emulation: makes segments as slow as the tier.
+        stopwatch: times it.
         segments: those of this tier.
     """
 
@@ -34,10 +34,10 @@ class IdleRuns:
         self,
         pipeline: Pipeline,
         estimates: Estimates,
-        emulation: Emulation,
+        stopwatch: Stopwatch,
         segments: Callable[[], Iterable[SegmentInfo]],
     ) -> None:
-        self._pipeline, self._estimates, self._emulation, self._segments = pipeline, estimates, emulation, segments
+        self._pipeline, self._estimates, self._stopwatch, self._segments = pipeline, estimates, stopwatch, segments
         self._unfit: set[str] = set()
 
     async def run(self) -> None:
@@ -76,6 +76,5 @@ class IdleRuns:
 
     def _once(self, segment: SegmentInfo) -> float:
         values = self._pipeline.pool.blank(segment)
-        began = time.perf_counter()
-        self._pipeline.pool.run(segment, values)
-        return self._emulation.stretch(segment.id, 1, time.perf_counter() - began)
+        _, ran = self._stopwatch.time(segment.id, 1, lambda: self._pipeline.pool.run(segment, values))
+        return ran.steady_s

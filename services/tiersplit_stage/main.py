@@ -31,11 +31,13 @@ from tiersplit_stage.metrics import StageMetrics
 from tiersplit_stage.options import Options, parse
 from tiersplit_stage.pipeline import Pipeline
 from tiersplit_stage.pool import Blobs, BlobStore, SegmentPool
+from tiersplit_stage.processors import quota
 from tiersplit_stage.reporting import Reporter
 from tiersplit_stage.resolving import Endpoint
 from tiersplit_stage.routing import Router
 from tiersplit_stage.servicer import SERVICE, ActivationsServicer
 from tiersplit_stage.steering import Steering
+from tiersplit_stage.stopwatch import Stopwatch
 from tiersplit_stage.worker import Worker
 from tiersplit_wire.connection import bind, make_server, open_channel
 from tiersplit_wire.v1 import route_pb2 as pb
@@ -68,8 +70,8 @@ class Stage:
         pool = SegmentPool(store, options.threads)
         self._loading = Loading(store, pool)
         worker = Worker(options.queue)
-        emulation = Emulation(options.slowdown)
-        self._pipeline = Pipeline(options.tier, pool, worker, emulation, self._metrics)
+        stopwatch = Stopwatch(Emulation(options.slowdown), quota())
+        self._pipeline = Pipeline(options.tier, pool, worker, stopwatch, self._metrics)
         self._estimates = Estimates(self._pipeline)
         self._steering: Steering | None = None
         self._servicer = ActivationsServicer(self._pipeline, self._metrics, self._process_name, options.max_in_flight)
@@ -85,7 +87,7 @@ class Stage:
             self._dial,
         )
         self._router.followers.append(self._estimates.follow)
-        self._idle = IdleRuns(self._pipeline, self._estimates, emulation, lambda: self._router.guided_segments)
+        self._idle = IdleRuns(self._pipeline, self._estimates, stopwatch, lambda: self._router.guided_segments)
         self._health = Health(
             (SERVICE, *((INFERENCE,) if options.serve else ())),
             lambda: worker.running_s < options.stuck_s,

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from tiersplit_core.errors import DeadlineError
 from tiersplit_stage.arriving import check_shapes, check_values
-from tiersplit_stage.emulation import Emulation
 from tiersplit_stage.execute import Job, Outcome, execute, relay
 from tiersplit_stage.metrics import StageMetrics
 from tiersplit_stage.pool import SegmentPool
+from tiersplit_stage.stopwatch import Stopwatch
 from tiersplit_stage.worker import Worker
 from tiersplit_wire.failures import NotResidentError
 from tiersplit_wire.v1 import activation_pb2 as pb
@@ -48,12 +48,12 @@ class Pipeline:
         tier: this tier's name.
         pool: loaded segments.
         worker: the compute thread.
-        emulation: makes segments as slow as the tier.
+        stopwatch: times segments.
         metrics: where seconds are counted.
     """
 
     def __init__(
-        self, tier: str, pool: SegmentPool, worker: Worker, emulation: Emulation, metrics: StageMetrics
+        self, tier: str, pool: SegmentPool, worker: Worker, stopwatch: Stopwatch, metrics: StageMetrics
     ) -> None:
         self.tier, self.pool, self.worker = tier, pool, worker
         self.link: Link | None = None
@@ -61,7 +61,7 @@ class Pipeline:
         self.blobs_in_use: Counter[str] = Counter()
         self.segment_seconds: dict[tuple[str, int], deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_SECONDS))
         self.idle = asyncio.Event()
-        self._emulation = emulation
+        self._stopwatch = stopwatch
         self._last_left: float | None = None
         self._computed_at = time.monotonic()
         self._metrics = metrics
@@ -92,7 +92,7 @@ class Pipeline:
         check_shapes(self.pool, job, own)
         if own:
             outcome, queue_s = await self.worker.run(
-                lambda: execute(self.pool, job, self._emulation), job.deadline, admitted=job.admitted
+                lambda: execute(self.pool, job, self._stopwatch), job.deadline, admitted=job.admitted
             )
             answer = Answer(outcome.outputs, stages=[self._account(job, outcome, queue_s)])
         else:
@@ -110,9 +110,9 @@ class Pipeline:
 
     def _account(self, job: Job, outcome: Outcome, queue_s: float) -> pb.StageSeconds:
         self._computed_at = time.monotonic()
-        for segment, seconds in outcome.segments.items():
-            self.segment_seconds[segment, job.rows].append(seconds)
-            self._metrics.segment(segment, seconds)
+        for segment, ran in outcome.segments.items():
+            self.segment_seconds[segment, job.rows].append(ran.steady_s)
+            self._metrics.segment(segment, ran.taken_s)
         return pb.StageSeconds(tier=self.tier, queue_s=queue_s, compute_s=outcome.compute_s, codec_s=outcome.codec_s)
 
     def _left(self, key: str, blobs: list[str]) -> None:

@@ -26,6 +26,7 @@ from tiersplit_stage.plans import SegmentInfo, compile_plans
 from tiersplit_stage.pool import BlobStore, Expected, SegmentPool, to_ort
 from tiersplit_stage.servicer import ActivationsServicer
 from tiersplit_stage.sessions import bound_heap
+from tiersplit_stage.stopwatch import Stopwatch
 from tiersplit_stage.worker import Worker
 from tiersplit_wire.connection import bind, make_server
 from tiersplit_wire.v1 import route_pb2 as pb
@@ -92,7 +93,7 @@ async def serve(tier: str, following: str) -> None:
         following: address of the second one, for the first.
     """
     metrics = StageMetrics()
-    pipeline = Pipeline(tier, PassThrough(), Worker(_LIMIT), Emulation(1.0), metrics)
+    pipeline = Pipeline(tier, PassThrough(), Worker(_LIMIT), Stopwatch(Emulation(1.0)), metrics)
     plans, server = compile_plans(route(), tier), make_server()
     head = Head(pipeline, metrics, _LIMIT, lambda: None)
     if tier == FIRST:

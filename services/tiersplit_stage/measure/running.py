@@ -17,6 +17,7 @@ from tiersplit_stage.measure.kernels import profile_kernels
 from tiersplit_stage.measure.resident import peak_bytes, reset_peak, resident_bytes
 from tiersplit_stage.processors import Quota, quota
 from tiersplit_stage.sessions import open_session, release_unused, run_options, trim_heap
+from tiersplit_stage.stopwatch import steady_s
 
 Values = dict[str, Any]
 Sessions = Mapping[str, ort.InferenceSession]
@@ -97,25 +98,11 @@ def _run_once(
         found = sessions[program.name].run_with_ort_values(list(program.outputs), feed, options)
         if options is not None:
             trim_heap()  # as a stage does after such a run
-        taken = under(granted, time.perf_counter() - started, time.process_time() - spent_s)
+        taken = steady_s(granted, time.perf_counter() - started, time.process_time() - spent_s)
         seconds[program.name] = emulation.stretch(program.name, 0, taken)
         live.update(zip(program.outputs, found, strict=True))
         live = {name: value for name, value in live.items() if name not in gone}
     return live, seconds
-
-
-def under(granted: Quota | None, taken_s: float, spent_s: float) -> float:
-    """Seconds of a run in a stage under a limit of the processor.
-
-    After a rest a short run finds a period's time at hand and passes unhindered; in a stage it follows the taking of
-    the request and other segments, which have used that up.
-
-    Args:
-        granted: the limit; None: there is none.
-        taken_s: seconds of the run after a rest.
-        spent_s: its processor seconds.
-    """
-    return taken_s if granted is None else max(taken_s, granted.steady_s(spent_s))
 
 
 def _last_reads(job: Job) -> list[frozenset[str]]:

@@ -14,6 +14,7 @@ from tiersplit_stage.estimates import Estimates
 from tiersplit_stage.idle import IdleRuns
 from tiersplit_stage.plans import compile_plans
 from tiersplit_stage.pool import BlobStore, SegmentPool
+from tiersplit_stage.stopwatch import Stopwatch
 from tiersplit_stage.worker import Worker
 from tiersplit_wire.v1 import route_pb2 as pb
 
@@ -34,6 +35,7 @@ class SlowEmulation(Emulation):
 def made(tmp_path, monkeypatch):
     """Segments a and b are loaded, c is not; a is the cheaper of all with a profile."""
     monkeypatch.setattr(idle, "_PERIOD_S", 0.005)
+    monkeypatch.setattr(idle, "_SHARE", 1.0)
     model = TinyModel(tmp_path / "bundle")
     segments = compile_plans(model.route(1, ["000"], "000", {}), "edge")["000"].segments
     pool = SegmentPool(BlobStore(model.bundle), 1)
@@ -47,7 +49,7 @@ def made(tmp_path, monkeypatch):
     estimates = Estimates(pipeline)
     estimates.follow(route)
     emulation = SlowEmulation(0.6)
-    yield IdleRuns(pipeline, estimates, emulation, lambda: segments), pipeline, estimates, emulation
+    yield IdleRuns(pipeline, estimates, Stopwatch(emulation), lambda: segments), pipeline, estimates, emulation
     pipeline.worker.close()
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiersplit_stage.measure.running import under
 from tiersplit_stage.processors import Quota, quota
+from tiersplit_stage.stopwatch import steady_s
 
 SHARES = st.floats(0.01, 1.0)
 PERIODS = st.sampled_from([0.01, 0.1])
@@ -29,7 +29,7 @@ def test_what_a_period_holds_passes_unhindered_after_a_rest():
     [(None, 0.002), (Quota(0.1, 0.01), 0.01), (Quota(2.0, 0.1), 0.002), (Quota(1.5, 0.1), 0.002)],
 )
 def test_a_run_takes_its_processor_seconds_over_the_share_where_that_is_longer(granted, expected):
-    assert under(granted, 0.002, 0.001) == pytest.approx(expected)
+    assert steady_s(granted, 0.002, 0.001) == pytest.approx(expected)
 
 
 def test_both_versions_of_cgroups_say_share_and_period(tmp_path):

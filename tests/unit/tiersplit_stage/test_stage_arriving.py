@@ -20,6 +20,7 @@ from tiersplit_stage.metrics import StageMetrics
 from tiersplit_stage.pipeline import Pipeline
 from tiersplit_stage.plans import compile_plans
 from tiersplit_stage.pool import BlobStore, Expected, SegmentPool
+from tiersplit_stage.stopwatch import Stopwatch
 from tiersplit_stage.worker import Worker
 from tiersplit_wire.convert import array_to_proto
 from tiersplit_wire.v1 import activation_pb2 as pb
@@ -69,7 +70,7 @@ def bomb(compress, encoding, shape):
 )
 def test_a_small_frame_that_would_unfold_to_more_rows_than_it_has_is_never_decoded(cloud, compress, encoding):
     plan, pool = cloud
-    pipeline = Pipeline("cloud", pool, Worker(4), Emulation(1.0), StageMetrics())
+    pipeline = Pipeline("cloud", pool, Worker(4), Stopwatch(Emulation(1.0)), StageMetrics())
     job = job_of(plan, 2, y=bomb(compress, encoding, (1 << 16, 8)))
     pipeline.worker.run = None  # whatever is decoded is decoded there
     with pytest.raises(FrameError, match=r"y: 2 rows of float32 \['batch', .*\] expected, not float32 \[65536, 8\]"):

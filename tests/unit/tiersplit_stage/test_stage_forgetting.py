@@ -15,6 +15,7 @@ from tiersplit_stage.pipeline import Pipeline
 from tiersplit_stage.pool import BlobStore, SegmentPool
 from tiersplit_stage.routing import Router
 from tiersplit_stage.servicer import ActivationsServicer
+from tiersplit_stage.stopwatch import Stopwatch
 from tiersplit_stage.worker import Worker
 
 
@@ -25,7 +26,7 @@ class Stage:
         store, self.metrics = BlobStore(tiny.bundle), StageMetrics()
         pool = SegmentPool(store, 1)
         self.tiny, self.epoch = tiny, 0
-        self.pipeline = Pipeline("edge", pool, Worker(4), Emulation(1.0), self.metrics)
+        self.pipeline = Pipeline("edge", pool, Worker(4), Stopwatch(Emulation(1.0)), self.metrics)
         servicer = ActivationsServicer(self.pipeline, self.metrics, "edge-1", 8)
         self.router = Router(MODEL, "edge", Loading(store, pool), self.pipeline, servicer, lambda: None, None)
         self.head = Head(self.pipeline, self.metrics, 8, lambda: None)
