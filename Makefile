@@ -11,11 +11,12 @@ PROTOS := $(wildcard protos/tiersplit_wire/v1/*.proto)
 # Two worker processes at most: the tests start processes of their own.
 WORKERS ?= 2
 ONLY ?=
+MODEL_TESTS := tests/e2e/test_zoo_import.py
 CLUSTER_TESTS ?= tests/e2e/cluster tests/e2e/product
 LOCK = UV_SYSTEM_CERTS=1 $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: help setup demo test test-unit test-processes test-cluster lint format type bench protos crds manifests lock pin-names clean
+.PHONY: help setup demo test test-unit test-models test-processes test-cluster lint format type bench protos crds manifests lock pin-names clean
 .PHONY: cluster-up cluster-images cluster-install cluster-status cluster-down cluster-kubeconfig
 
 help:  ## Say what there is to make.
@@ -30,15 +31,20 @@ $(VENV)/.ready: requirements.lock pyproject.toml .ci/setup
 demo: setup  ## Train, import, measure, plan, serve and move a real model over three tiers (under 4 minutes).
 	@$(PY) -m examples.digits.demo
 
-test: setup test-unit test-processes test-cluster  ## Every test: unit and contract, processes, a real cluster.
+test: setup test-unit test-models test-processes test-cluster  ## Every test: unit and contract, models, processes, a real cluster.
 
 test-unit: setup  ## Unit and contract tests.
 	@echo "test: unit and contract tests, $(WORKERS) at a time"
 	$(PY) -m pytest -q -n $(WORKERS) --dist loadfile tests/unit tests/contract
 
+test-models: setup  ## Imports of published networks, each cut and compared with itself.
+	@echo "test: published networks, $(WORKERS) at a time"
+	$(PY) -m pytest -q -n $(WORKERS) --dist worksteal $(MODEL_TESTS)
+
 test-processes: setup  ## Integration and end-to-end tests on this machine, one at a time.
 	@echo "test: integration and end-to-end tests, which start real processes"
-	$(PY) -m pytest -q tests/integration tests/e2e --ignore=tests/e2e/cluster --ignore=tests/e2e/product
+	$(PY) -m pytest -q tests/integration tests/e2e --ignore=tests/e2e/cluster --ignore=tests/e2e/product \
+	  $(addprefix --ignore=,$(MODEL_TESTS))
 
 test-cluster: setup  ## End-to-end tests on a real Kubernetes cluster (brings one up here where it can; needs root).
 	@echo "test: end-to-end tests on a real cluster, which is brought up first and ended afterwards"
