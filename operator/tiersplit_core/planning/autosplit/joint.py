@@ -39,7 +39,6 @@ from tiersplit_core.planning.options import SolverOptions
 from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.solution import Solution
 from tiersplit_core.planning.two_tiers import first_and_last
-from tiersplit_core.quantization.forms import RunForm
 
 NAME = "autosplit"
 
@@ -91,13 +90,6 @@ class JointSearch:
             found = [*potential_solutions(self.search, [split]), *([] if best is None else [best])]
             best = next(iter(within_distortion(found, self.search.arrays.problem.max_distortion)), None)
         return best
-
-    def plan_of(self, candidate: Candidate, form: RunForm = RunForm.INT8) -> Plan:
-        """The plan that a candidate is, its quantised layers in a form."""
-        arrays = self.search.arrays
-        return Plan(
-            arrays.placement_of(candidate.split.tiers), named_widths(arrays.problem.layers, candidate.choice), form
-        )
 
     def _ordered(self) -> Iterator[tuple[float, Split]]:
         """The potential splits in the order of their bounds, which are 0 where they hold for latency alone."""
@@ -155,9 +147,14 @@ def solve_accurately(
         least: the accuracy that must be reached.
     """
     found = joint_search(replace(arrays, problem=replace(arrays.problem, max_distortion=None)), options)
-    accuracies = Accuracies(lambda candidate: accuracy(found.plan_of(candidate)))
+    accuracies = Accuracies(lambda candidate: accuracy(_plan_of(found, candidate)))
     best = bisected(found.candidates, accuracies, least)
     if best is None:
         tried = f"accuracy: none of {accuracies.measured} measured plans reaches {least:.6g}"
         return infeasible(NAME, tried if found.candidates else missing_words(found.search, found.splits))
     return candidate_solution(found.search, best, NAME, None)
+
+
+def _plan_of(found: JointSearch, candidate: Candidate) -> Plan:
+    arrays = found.search.arrays
+    return Plan(arrays.placement_of(candidate.split.tiers), named_widths(arrays.problem.layers, candidate.choice))
