@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.support.patience import PATIENCE_S
 from tests.support.stages import MODEL, wait_for
 from tiersplit_bundle.access import RegistryAccess
 from tiersplit_bundle.layout import Descriptor, canonical_json
@@ -40,11 +41,11 @@ def probe(address: str, service: str) -> str:
     """What a kubelet would see."""
     with grpc.insecure_channel(address) as channel:
         request = health_pb2.HealthCheckRequest(service=service)
-        status = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5).status
+        status = health_pb2_grpc.HealthStub(channel).Check(request, timeout=PATIENCE_S).status
     return health_pb2.HealthCheckResponse.ServingStatus.Name(status)
 
 
-def wait_probe(address: str, service: str, status: str, timeout_s: float = 20.0) -> None:
+def wait_probe(address: str, service: str, status: str, timeout_s: float = PATIENCE_S) -> None:
     wait_for(lambda: probe(address, service) == status, timeout_s, f"{service} is {status}")
 
 
@@ -75,7 +76,7 @@ class Service:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10)
+        self._server = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(PATIENCE_S)
         self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def _open(self):
@@ -93,7 +94,7 @@ class Service:
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._server.close)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
 
 
 async def _pump(reader, writer):

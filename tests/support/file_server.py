@@ -14,6 +14,7 @@ from tests.cluster.layout import ClusterError
 from tests.support.certificates import Authority
 from tests.support.cluster_gate import need
 from tests.support.oci_registry import answers, free_port
+from tests.support.patience import PATIENCE_S
 from tests.support.stages import wait_for
 
 BUCKET = "models"
@@ -66,7 +67,7 @@ def file_server(directory: Path, data: bytes) -> Iterator[FileServer]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -126,4 +127,4 @@ def s3_server(directory: Path) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)

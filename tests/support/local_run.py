@@ -15,11 +15,14 @@ import numpy as np
 import onnxruntime as ort
 import psutil
 
+from tests.support.patience import START_S
 from tiersplit_bundle.bundle import Bundle
 from tiersplit_local.control import ask
 
 ROOT = Path(__file__).parents[2]
 NAME = "tiny"
+READY_S = 600.0
+"""Until a deployment serves: its network is imported, profiled and planned before, on a machine however busy."""
 MANIFEST = """
 apiVersion: tiersplit.dev/v1alpha1
 kind: SplitDeployment
@@ -68,7 +71,7 @@ class LocalRun:
         )
         self.head = ""
 
-    def wait_ready(self, timeout_s: float = 180.0) -> None:
+    def wait_ready(self, timeout_s: float = READY_S) -> None:
         """Wait for the line with the head's address."""
         assert self.process.stdout is not None
         killer = threading.Timer(timeout_s, self.process.kill)
@@ -90,7 +93,7 @@ class LocalRun:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=START_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -113,7 +116,7 @@ class LocalRun:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(timeout=60)
+            return self.process.wait(timeout=START_S)
         finally:
             if self.process.poll() is None:
                 self.process.kill()
@@ -132,7 +135,7 @@ def running(
     bandwidth: str = "100M",
     cooldown: int = 1,
     manifest: str = MANIFEST,
-    ready_s: float = 180.0,
+    ready_s: float = READY_S,
 ) -> Iterator[LocalRun]:
     """A deployment that is ready within `ready_s`, ended afterwards whatever happens."""
     run = LocalRun(folder, *options, bandwidth=bandwidth, cooldown=cooldown, manifest=manifest)

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import random
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.support.cluster_gate import need
+from tests.support.patience import PATIENCE_S
 from tests.support.stages import wait_for
 
 USER, PASSWORD = "reader", "open sesame"
@@ -33,12 +35,19 @@ class RunningRegistry:
 
     def end(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
+
+
+PORTS = range(20_000, 30_000)
+"""Below those that the system gives to whoever asks for any, so that nobody gets one between its choice and its use."""
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """A port of every address of this machine on which nothing listens."""
+    for port in random.SystemRandom().sample(PORTS, 1000):
+        with contextlib.suppress(OSError), socket.create_server(("", port)):
+            return port
+    raise AssertionError("all ports are taken")
 
 
 @contextlib.contextmanager
@@ -122,7 +131,7 @@ def proxy(registry: str) -> Iterator[Proxy]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -146,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = do  # noqa: N815 - names that http.server looks for
 
     def _forward(self, body):
-        connection = http.client.HTTPConnection(self.server.target, timeout=20)
+        connection = http.client.HTTPConnection(self.server.target, timeout=PATIENCE_S)
         try:
             connection.request(self.command, self.path, body, dict(self.headers.items()))
             found = connection.getresponse()

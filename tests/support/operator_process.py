@@ -19,6 +19,7 @@ import grpc
 from tests.cluster.apiserver import ApiServer
 from tests.support.calibrated import validation
 from tests.support.oci_registry import free_port
+from tests.support.patience import PATIENCE_S
 from tests.support.quantised_cnn import quantised_cnn
 from tests.support.small_cnn import small_cnn
 from tests.support.surfaces import made_up_profile
@@ -41,11 +42,12 @@ from tiersplit_wire.v1 import route_pb2 as pb
 from tiersplit_wire.v1 import route_pb2_grpc
 
 SECONDS = {"edge": 2e-3, "cloud": 1e-4}
-PATIENCE_S = 120.0
+STEPS_S = 300.0
+"""Until all that one resource needs was planned, cut, measured and deployed."""
 ROOT = Path(__file__).parents[2]
 
 
-def eventually(check: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+def eventually(check: Callable[[], Any], what: str, patience_s: float = STEPS_S) -> Any:
     """What `check` returns once that is true."""
     end = time.monotonic() + patience_s
     while time.monotonic() < end:
@@ -99,19 +101,19 @@ class OperatorProcess:
     log: Path
 
     def metrics(self) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=PATIENCE_S) as answer:
             return str(answer.read().decode())
 
     def alive(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.probe_port}/healthz", timeout=15) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.probe_port}/healthz", timeout=PATIENCE_S) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
 
     def end(self) -> int:
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE_S)
 
 
 @contextlib.contextmanager
@@ -275,4 +277,4 @@ def played_stage(operator: OperatorProcess, namespace: Namespace, tier: str) -> 
         finally:
             ended.set()
             stream.cancel()
-            listener.join(10)
+            listener.join(PATIENCE_S)

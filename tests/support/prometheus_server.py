@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.support.cluster_gate import need
 from tests.support.oci_registry import free_port
+from tests.support.patience import PATIENCE_S
 from tests.support.stages import wait_for
 
 CONFIGURATION = """
@@ -58,7 +59,7 @@ class RunningPrometheus:
 
     def end(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE_S)
 
 
 @contextlib.contextmanager
@@ -75,7 +76,7 @@ def prometheus_server(directory: Path) -> Iterator[RunningPrometheus]:
         process = subprocess.Popen([str(program), *flags], stdout=log, stderr=log)
     running = RunningPrometheus(url, metrics, process)
     try:
-        wait_for(lambda: _is_ready(running), 60, f"Prometheus answers; see {directory}/log")
+        wait_for(lambda: _is_ready(running), PATIENCE_S, f"Prometheus answers; see {directory}/log")
         yield running
     finally:
         if process.poll() is None:

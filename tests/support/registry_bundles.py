@@ -8,7 +8,7 @@ from tiersplit_bundle.layout import canonical_json
 from tiersplit_bundle.reference import Reference
 from tiersplit_bundle.registry import Registry
 
-PLAIN = RegistryAccess(plain_http=True, timeout_s=5, attempts=4)
+PLAIN = RegistryAccess(plain_http=True, timeout_s=30, attempts=4)
 BIG = bytes(range(256)) * 8192  # 2 MiB: several pieces
 
 

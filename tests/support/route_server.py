@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from tests.support.patience import PATIENCE_S, START_S
 from tests.support.stages import MODEL
 from tiersplit_core.errors import OperationError
 from tiersplit_operator.facts import Key, Pod, RouteRecord
@@ -53,7 +54,7 @@ class RouteWorld:
         """A pod's stream; its first report is sent."""
         metadata = (("authorization", f"Bearer {token}"),) if token else ()
         async with open_channel(self.address, credentials) as channel:
-            call = rpc.RoutesStub(channel).Watch(metadata=metadata, timeout=60)
+            call = rpc.RoutesStub(channel).Watch(metadata=metadata, timeout=PATIENCE_S)
             with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
                 await call.write(pb.StageReport(deployment=deployment, tier=tier, **report))
             yield call
@@ -68,7 +69,7 @@ class RouteWorld:
         return refused.value.code(), refused.value.details()
 
     async def until(self, condition, what):
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < end, what
             await asyncio.sleep(0.005)
@@ -86,7 +87,7 @@ def serve_routes(work, settings=None, **changes):
         )
         world.address = await world.server.start()
         try:
-            async with asyncio.timeout(100):
+            async with asyncio.timeout(START_S + 2 * PATIENCE_S):
                 await work(world)
         finally:
             await world.server.stop(0)

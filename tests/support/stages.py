@@ -18,17 +18,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
+from tests.support.patience import PATIENCE_S, START_S
 from tiersplit_wire.v1 import route_pb2 as pb
 from tiersplit_wire.v1 import route_pb2_grpc as rpc
 
 TIERS = ("edge", "mdc", "cloud")
 MODEL = "tiny"
 WIDTH = 64
-START_S = 120.0
-"""Until a process must have started, on a machine however busy."""
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 20.0, what: str = "") -> object:
+def wait_for(condition: Callable[[], object], timeout_s: float = PATIENCE_S, what: str = "") -> object:
     """What `condition` returns once it is true."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
@@ -174,14 +173,14 @@ class Controller(rpc.RoutesServicer):
             for watcher in self._watchers:
                 watcher.put(route)
 
-    def wait_selectable(self, *digests: str, timeout_s: float = 20.0) -> None:
+    def wait_selectable(self, *digests: str, timeout_s: float = PATIENCE_S) -> None:
         def proven():
             head = self.reports.get(TIERS[0])
             return head is not None and set(digests) <= set(head.selectable)
 
         wait_for(proven, timeout_s, f"{digests} selectable; the head says {self.reports.get(TIERS[0])}")
 
-    def wait_active(self, digest: str, timeout_s: float = 20.0) -> None:
+    def wait_active(self, digest: str, timeout_s: float = PATIENCE_S) -> None:
         wait_for(
             lambda: TIERS[0] in self.reports and self.reports[TIERS[0]].active == digest, timeout_s, f"{digest} active"
         )
@@ -226,7 +225,7 @@ class StageProcess:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            return self.process.wait(15)
+            return self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()

@@ -7,14 +7,10 @@ import aiohttp
 import pytest
 from prometheus_client import REGISTRY
 
+from tests.support.oci_registry import free_port
 from tiersplit_operator.probes import listening, probed, serve_metrics
 
 HOSTS = ("127.0.0.1", "[::1]") if socket.has_dualstack_ipv6() else ("127.0.0.1",)
-
-
-def free_port():
-    with listening(0) as found:
-        return found.getsockname()[1]
 
 
 async def asked(port, host, path="/healthz"):
