@@ -2,7 +2,7 @@
 
 import asyncio
 import selectors
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from types import ModuleType, SimpleNamespace
 from typing import Any, TypeVar
 
@@ -25,7 +25,10 @@ class _Jump(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """For coroutines that wait for each other and for seconds alone: threads and sockets keep no such time."""
+    """For coroutines that wait for each other, for seconds and for threads; sockets keep no such time.
+
+    What is handed to a thread runs at once, in the loop's own, and takes no time.
+    """
 
     def __init__(self) -> None:
         self._jump = _Jump()
@@ -34,6 +37,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Virtual monotonic seconds."""
         return self._jump.now_s
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":
+        """A future that is done already."""
+        future: asyncio.Future[T] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 def run_virtually(scenario: Coroutine[Any, Any, T], modules: Iterable[ModuleType], patch: pytest.MonkeyPatch) -> T:

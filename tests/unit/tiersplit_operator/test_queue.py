@@ -3,17 +3,18 @@
 import asyncio
 from collections import Counter
 
+from tests.support.patience import PATIENCE_S
 from tiersplit_operator.queue import QueueLimits, WorkQueue
 from tiersplit_operator.schedule import Backoff
 
-FAST = QueueLimits(concurrency=2, resync_s=3600.0, work_s=5.0, backoff=Backoff(0.001, 0.01))
+FAST = QueueLimits(concurrency=2, resync_s=3600.0, work_s=PATIENCE_S, backoff=Backoff(0.001, 0.01))
 
 
-async def run_until(queue, check, seconds=5.0):
+async def run_until(queue, check):
     """Run the queue until `check` holds."""
     running = asyncio.create_task(queue.run())
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(PATIENCE_S):
             while not check():
                 await asyncio.sleep(0)
                 if running.done():

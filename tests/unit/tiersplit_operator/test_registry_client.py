@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.support.adaptation import digest
+from tests.support.patience import PATIENCE_S
 from tiersplit_bundle import media
 from tiersplit_bundle.access import RegistryAccess
 from tiersplit_operator.clients import registry as module
@@ -31,7 +32,7 @@ class Shelf:
         with self.lock:
             self.under_way += 1
             self.most = max(self.most, self.under_way)
-        self.gate.wait(20)
+        self.gate.wait(PATIENCE_S)
         with self.lock:
             self.under_way -= 1
         return digest(target)
@@ -71,7 +72,7 @@ def test_a_registry_that_hangs_takes_its_own_threads_and_leaves_the_loops(shelf,
         while shelf.under_way < THREADS:
             await asyncio.sleep(0.01)
         others = [asyncio.to_thread(sum, (i, 1)) for i in range(40)]
-        assert await asyncio.wait_for(asyncio.gather(*others), 10) == list(range(1, 41))
+        assert await asyncio.wait_for(asyncio.gather(*others), PATIENCE_S) == list(range(1, 41))
         shelf.gate.set()
         return await asyncio.gather(*asking)
 

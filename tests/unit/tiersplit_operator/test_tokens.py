@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import grpc
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tiersplit_core.errors import OperationError
 from tiersplit_operator import tokens as module
 from tiersplit_operator.tokens import (
@@ -58,7 +59,7 @@ class World:
 def run(work):
     async def main():
         world = World()
-        await asyncio.wait_for(work(world), 20)
+        await asyncio.wait_for(work(world), PATIENCE_S)
 
     asyncio.run(main())
 

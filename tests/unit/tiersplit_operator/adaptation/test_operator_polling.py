@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.adaptation import KEY, PLACES
-from tests.support.virtual_time import run_virtually
+from tests.support.virtual_time import VirtualLoop, run_virtually
 from tests.unit.tiersplit_operator.adaptation.test_operator_samples import pair
 from tiersplit_api.v1alpha1.adaptation import Prometheus
 from tiersplit_core.errors import OperationError
@@ -46,7 +46,11 @@ class Source:
 
 
 def poll(source, resources, period_s=1.0):
-    return asyncio.run(Poller(source, SERVER).poll(resources, period_s))
+    async def main():
+        return await Poller(source, SERVER, asyncio.get_running_loop().time).poll(resources, period_s)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main())
 
 
 def test_one_query_per_metric_serves_any_number_of_resources():

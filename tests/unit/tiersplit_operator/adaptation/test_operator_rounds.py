@@ -186,12 +186,12 @@ def test_a_fleet_asks_about_each_of_its_resources_in_its_manifests_period():
             await made.adopt(target(wanted=wanted, owner=Owner(Key("shop", name), name)), None)
 
     async def main():
+        await adopted()
         running = asyncio.create_task(made.run())
         await asyncio.sleep(119.5)
         running.cancel()
         await asyncio.wait({running})
 
-    asyncio.run(adopted())  # it reads in threads, which keep no virtual time
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(main())
     # 1000 is a multiple of the first two periods; the last resource is asked about at once, then at 1020 and 1080.
