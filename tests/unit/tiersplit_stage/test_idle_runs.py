@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tests.support.stages import TinyModel
 from tiersplit_core.errors import ExhaustedError
 from tiersplit_stage import idle
@@ -55,7 +56,7 @@ def made(tmp_path, monkeypatch):
 
 async def running(runs, condition):
     task = asyncio.ensure_future(runs.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.002)
     task.cancel()

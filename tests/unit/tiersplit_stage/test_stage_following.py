@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import grpc
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tiersplit_core.errors import InputError
 from tiersplit_stage.following import Controller, RouteFile, _attend, follow
 from tiersplit_stage.routing import Router
@@ -107,7 +108,7 @@ def test_a_file_that_goes_away_changes_nothing_and_is_taken_when_it_is_back(moun
 
 @asynccontextmanager
 async def controlled(watch):
-    """A controller that does `watch` with each stream; lasts 20 s at most."""
+    """A controller that does `watch` with each stream; lasts `PATIENCE_S` at most."""
     server = make_server()
     handler = grpc.stream_stream_rpc_method_handler(watch)
     server.add_generic_rpc_handlers(
@@ -116,7 +117,7 @@ async def controlled(watch):
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             yield Controller(f"127.0.0.1:{port}")
     finally:
         await server.stop(0)

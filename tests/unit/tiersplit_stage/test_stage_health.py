@@ -7,6 +7,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.support.patience import PATIENCE_S
 from tiersplit_stage import health
 from tiersplit_stage.health import Health, ProbeServicer
 from tiersplit_stage.worker import Worker
@@ -85,11 +86,11 @@ def test_the_seconds_of_a_run_that_hangs_grow_until_it_ends():
 
         def hang():
             begun.set()
-            end.wait(20)
+            end.wait(PATIENCE_S)
 
         assert worker.running_s == 0.0
         running = asyncio.ensure_future(worker.run(hang, None))
-        await asyncio.to_thread(begun.wait, 20)
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
         first = worker.running_s
         assert 0 <= first < worker.running_s
         end.set()
@@ -113,7 +114,7 @@ def test_nobody_can_keep_the_kubelet_from_asking_by_watching_at_its_port():
                 with pytest.raises(grpc.aio.AioRpcError) as refused:
                     await stub.Watch(asked).read()
                 assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
-            status = (await stub.Check(asked, timeout=10)).status
+            status = (await stub.Check(asked, timeout=PATIENCE_S)).status
         await server.stop(0)
         return status
 

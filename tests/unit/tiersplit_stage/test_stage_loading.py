@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tests.support.stages import TinyModel
 from tiersplit_core.errors import OperationError
 from tiersplit_stage import loading
@@ -27,7 +28,7 @@ class SlowStore(BlobStore):
     def path(self, digest):
         self.asked.append(digest)
         self.waits.set()
-        self.gate.wait(10)
+        self.gate.wait(PATIENCE_S)
         if digest in self.failing:
             raise OperationError("the registry cannot be reached")
         return super().path(digest)
@@ -59,7 +60,7 @@ async def running(model):
 
 
 async def until(news, condition):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await news.wait()
             news.clear()
@@ -114,7 +115,7 @@ def test_a_newer_route_goes_before_what_an_older_one_still_waits_for(model):
             older, newer = wanted(model, "a", "b"), wanted(model, "c")
             store.gate.clear()
             made.want(older)
-            await asyncio.to_thread(store.waits.wait, 10)
+            await asyncio.to_thread(store.waits.wait, PATIENCE_S)
             assert made.progress == "loading segment a"
             made.want(newer)
             store.gate.set()

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.patience import PATIENCE_S
 from tiersplit_core.adaptation.estimator import LinkEstimate, LoadEstimate
 from tiersplit_core.errors import OperationError
 from tiersplit_stage import metrics as stage_metrics
@@ -21,7 +22,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "wire.md"
 
 def scrape(metrics: StageMetrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Every sample that the endpoint answers with, by name and labels."""
-    with urllib.request.urlopen(f"http://{metrics.serve('127.0.0.1:0')}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{metrics.serve('127.0.0.1:0')}/metrics", timeout=PATIENCE_S) as answer:
         families = text_string_to_metric_families(answer.read().decode())
         return {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value

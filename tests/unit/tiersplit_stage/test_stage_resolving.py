@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tiersplit_stage.resolving import Endpoint, Resolver, join, look_up, split
 
 NAME = "tiny-cloud.default.svc:9000"
@@ -35,14 +36,14 @@ class Seen:
         self.changed.set()
 
     async def until(self, *endpoints):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while self.endpoints != set(endpoints):
                 self.changed.clear()
                 await self.changed.wait()
 
 
 @contextlib.asynccontextmanager
-async def running(period_s=0.01, timeout_s=5.0):
+async def running(period_s=0.01, timeout_s=PATIENCE_S):
     names, seen = Names(), Seen()
     resolver = Resolver(seen, names, period_s, timeout_s)
     task = asyncio.ensure_future(resolver.run())
@@ -87,7 +88,7 @@ def test_the_last_known_addresses_stay_while_names_cannot_be_looked_up_or_have_n
             await seen.until(*behind("10.0.0.1"))
             for answers in ({}, {"tiny-cloud.default.svc": []}):
                 names.answers, asked = answers, names.asked
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE_S):
                     while names.asked < asked + 3:
                         seen.changed.clear()
                         await seen.changed.wait()
@@ -118,7 +119,7 @@ def test_a_lookup_that_hangs_is_never_started_twice_and_counts_when_it_answers()
             await resolver.point([NAME])
             for _ in range(5):
                 seen.changed.clear()
-                await asyncio.wait_for(seen.changed.wait(), 10)
+                await asyncio.wait_for(seen.changed.wait(), PATIENCE_S)
             assert names.asked == 1
             names.release.set()
             await seen.until(*behind("10.0.0.1"))

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tiersplit_core.errors import FrameError
 from tiersplit_stage.servicer import Upstream
 from tiersplit_wire.v1 import activation_pb2 as pb
@@ -57,7 +58,7 @@ def test_an_id_may_come_again_once_it_was_answered():
         writer = asyncio.ensure_future(neighbour.upstream.write())
         for _ in range(2):
             await neighbour.upstream.take(activations(FIRST))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await neighbour.upstream.flushed()
         writer.cancel()
         return neighbour.written

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import time
 
 import grpc
@@ -10,6 +11,7 @@ import grpc.aio
 import pytest
 
 from tests.support.certificates import Authority, Pair, write_secret
+from tests.support.patience import PATIENCE_S
 from tiersplit_core.errors import InputError
 from tiersplit_wire.connection import bind, make_server, open_channel, trusting
 from tiersplit_wire.tls import TlsDirectory, parse_certificates
@@ -51,7 +53,7 @@ async def serving(credentials):
 
 async def ask(address, credentials, name=NAME):
     async with open_channel(address, credentials, name) as channel:
-        return await channel.unary_unary("/t.T/Echo")(b"x", timeout=5)
+        return await channel.unary_unary("/t.T/Echo")(b"x", timeout=PATIENCE_S)
 
 
 async def refused(address, credentials, name=NAME):
@@ -175,6 +177,7 @@ def test_authorities_that_vanish_do_not_make_everybody_trusted(folder, caplog):
 def test_files_without_links_are_noticed_when_they_are_written_over(tmp_path):
     for name, data in zip(("tls.crt", "tls.key"), vars(AUTHORITY.issue(NAME)).values(), strict=True):
         (tmp_path / name).write_bytes(data)
+        os.utime(tmp_path / name, (1e9, 1e9))  # what is written over within one tick of the clock is not noticed
     directory = watched(tmp_path)
     good, renewed = directory.certificates, AUTHORITY.issue(NAME)
     (tmp_path / "tls.crt").write_bytes(renewed.chain)
