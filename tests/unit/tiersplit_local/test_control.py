@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tiersplit_core.errors import InputError, OperationError
 from tiersplit_local.control import ask, running_names, serve_control
 from tiersplit_local.workdir import WorkDir, write_json
@@ -44,11 +45,11 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(PATIENCE_S)
     write_json(work.running, {"pid": 1, "control": str(path)})
     yield tmp_path
     loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -71,7 +72,7 @@ def test_errors_keep_their_kind(root: Path) -> None:
 @pytest.mark.parametrize("sent", [b"{\n", b"[]\n", b"\xff\xfe\n", b"x" * 200_000 + b"\n", b""])
 def test_hostile_bytes_are_refused_and_the_next_request_is_answered(root: Path, sent: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE_S)
         connection.connect(str(root / "demo" / "control.sock"))
         try:
             connection.sendall(sent)

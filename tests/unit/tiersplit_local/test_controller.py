@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.control_catalogue import TIERS, catalogue, intent
+from tests.support.patience import PATIENCE_S
 from tiersplit_core.adaptation.estimator import LinkEstimate
 from tiersplit_core.adaptation.policy import Mode, Settings, Verdict
 from tiersplit_core.errors import InputError
@@ -193,7 +194,7 @@ def test_a_stage_that_connects_is_told_the_newest_route_and_every_later_one(tmp_
         assert controller.observer.gone == {0, 1, 2}
         return epochs
 
-    assert asyncio.run(asyncio.wait_for(scenario(), 20)) == [1, 2, 3]
+    assert asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S)) == [1, 2, 3]
     assert told == [("mdc", "127.0.0.1:5")]
 
 

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
+FOUND_WITHIN_S = 400.0
+"""A moment in which nobody disturbs the link, on a machine however busy."""
 
 
 class Sink:
@@ -90,7 +92,7 @@ def transfer(relay: RelayProcess, size: int) -> float:
 
 def fastest(measure: Callable[[], float], expected_s: float, within: float) -> float:
     """The least of the measurements: a busy machine delays but never hastens, so it shows the link itself."""
-    end, least = time.monotonic() + TIMEOUT_S, measure()
+    end, least = time.monotonic() + FOUND_WITHIN_S, measure()
     while least > (1 + within) * expected_s and time.monotonic() < end:
         least = min(least, measure())
     return least
@@ -161,7 +163,7 @@ def test_a_link_that_is_down_holds_bytes_and_keeps_connections() -> None:
 def test_bytes_under_way_feel_a_new_bandwidth() -> None:
     with running("--bandwidth-bps", "1e5") as (sink, relay):
         threading.Timer(0.2, lambda: relay.tell(bandwidth_bps=1e8)).start()
-        assert transfer(relay, 1_000_000) < 2.0
+        assert transfer(relay, 1_000_000) < TIMEOUT_S, "80 s at the bandwidth that it began with"
         assert sink.received == 1_000_000
 
 

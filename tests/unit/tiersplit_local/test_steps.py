@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.support.local_run import wait_for
+from tests.support.patience import PATIENCE_S
 from tiersplit_api.v1alpha1 import parse_manifest
 from tiersplit_api.v1alpha1.model import Model
 from tiersplit_core.errors import ManifestError
@@ -129,7 +130,9 @@ def test_a_signal_ends_a_step_and_what_it_started(
     started: list[psutil.Process] = []
 
     def interrupt() -> None:
-        pid = wait_for(lambda: log.exists() and log.read_text().endswith("\n") and log.read_text(), 30, "a child")
+        pid = wait_for(
+            lambda: log.exists() and log.read_text().endswith("\n") and log.read_text(), PATIENCE_S, "a child"
+        )
         started.append(psutil.Process(int(pid)))
         os.kill(os.getpid(), number)
 
@@ -142,9 +145,9 @@ def test_a_signal_ends_a_step_and_what_it_started(
             run_command(["import"], log)
     finally:
         signal.signal(signal.SIGINT, before)
-        other.join(30)
+        other.join(PATIENCE_S)
     assert left.value.code == 128 + number
-    wait_for(lambda: not started[0].is_running() or started[0].status() == psutil.STATUS_ZOMBIE, 10, "its end")
+    wait_for(lambda: not started[0].is_running() or started[0].status() == psutil.STATUS_ZOMBIE, PATIENCE_S, "its end")
 
 
 def test_a_step_s_result_is_what_it_printed(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import START_S
 from tiersplit_core.errors import OperationError
 from tiersplit_local.workdir import WorkDir, key_of, read_json, write_json
 
@@ -24,7 +25,7 @@ def _hold(root: Path, ready: "multiprocessing.synchronize.Event", done: "multipr
     with work.locked():
         write_json(work.running, {"pid": 4711})
         ready.set()
-        done.wait(30)
+        done.wait(START_S)
 
 
 def test_a_second_run_of_the_same_name_is_refused_and_told_the_pid(tmp_path: Path) -> None:
@@ -32,13 +33,13 @@ def test_a_second_run_of_the_same_name_is_refused_and_told_the_pid(tmp_path: Pat
     ready, done = context.Event(), context.Event()
     holder = context.Process(target=_hold, args=(tmp_path, ready, done))
     holder.start()
-    assert ready.wait(30)
+    assert ready.wait(START_S)
     with pytest.raises(OperationError, match=r"a is running already \(pid 4711\)"), WorkDir("a", tmp_path).locked():
         pass
     with WorkDir("b", tmp_path).locked():
         pass
     done.set()
-    holder.join(30)
+    holder.join(START_S)
     with WorkDir("a", tmp_path).locked():
         pass
 
