@@ -1,9 +1,12 @@
 import asyncio
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from examples.digits import camera as camera_module
 from examples.digits.camera import IN_FLIGHT, Camera, KnownPictures, Reply, latencies
+from tests.support.virtual_time import run_virtually
 
 LOGITS = np.eye(10, dtype=np.float32)
 
@@ -28,30 +31,35 @@ class Head:
         return Reply(request_id, LOGITS[int(request_id) % 10], "sha256:plan")
 
 
-async def send(camera: Camera, period_s: float, seconds: float) -> None:
-    stop = asyncio.Event()
-    asyncio.get_running_loop().call_later(seconds, stop.set)
-    async with asyncio.timeout(10):
+def send(camera: Camera, period_s: float, seconds: float) -> None:
+    """Send in virtual time."""
+
+    async def sending() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(seconds, stop.set)
         await camera.paced(period_s, stop)
+
+    with pytest.MonkeyPatch.context() as patch:
+        run_virtually(sending(), [camera_module], patch)
 
 
 def test_every_picture_is_sent_once_and_its_answer_judged() -> None:
     head = Head()
     camera = Camera(head.ask, pictures())
-    asyncio.run(send(camera, 0.01, 0.2))
+    send(camera, 0.01, 0.2)
     assert len(head.asked) == len(set(head.asked)) == len(camera.answers) == camera.sent > 3
     assert all(answer.right and answer.same and answer.plan == "sha256:plan" for answer in camera.answers)
 
 
 def test_no_more_pictures_are_on_their_way_than_agreed() -> None:
     head = Head(wait_s=0.05)
-    asyncio.run(send(Camera(head.ask, pictures()), 0.001, 0.3))
+    send(Camera(head.ask, pictures()), 0.001, 0.3)
     assert head.most == IN_FLIGHT
 
 
 def test_a_picture_that_had_to_wait_counts_from_when_it_was_due() -> None:
     camera = Camera(Head(wait_s=0.05).ask, pictures())
-    asyncio.run(send(camera, 0.001, 0.3))
+    send(camera, 0.001, 0.3)
     assert max(latencies(camera.answers)) > 0.15
 
 

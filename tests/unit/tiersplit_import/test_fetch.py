@@ -15,7 +15,7 @@ from tiersplit_import.fetch import Limits, fetch, shown
 
 DATA = os.urandom(3_000_000)
 FIELD = "spec.model.source.onnxUri"
-QUICK = Limits(attempts=3, pause_s=0.01, stall_s=5)
+QUICK = Limits(attempts=3, pause_s=0.01, stall_s=60)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import pytest
 from onnx import TensorProto, helper
 from safetensors.numpy import load_file, save_file
 
+from tests.support.patience import START_S, holds_in_one
 from tests.support.quantised_cnn import quantised_cnn
 from tests.support.small_cnn import small_cnn
 from tiersplit_bundle.bundle import Bundle
@@ -23,7 +24,7 @@ from tiersplit_stage.measure.segments import measure_segments, running_order
 from tiersplit_stage.measure.settings import Settings, at_batch, write_inputs
 from tiersplit_stage.measure.whole import measure_layers
 
-SETTINGS = Settings("edge", batches=(1, 3), budget_s=0.02, timeout_s=60)
+SETTINGS = Settings("edge", batches=(1, 3), budget_s=0.02, timeout_s=START_S)
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +78,13 @@ def test_segments_run_as_on_a_stage_and_refine_the_layers(divided):
 
 def test_an_emulated_stage_waits_after_each_segment(divided):
     bundle, _ = divided
-    slow = measure_segments(bundle, replace(SETTINGS, batches=(1,), slowdown=50.0), lambda _: None)
-    fast = measure_segments(bundle, replace(SETTINGS, batches=(1,)), lambda _: None)
-    assert sum(t.median_s for t in slow[1].values()) > 5 * sum(t.median_s for t in fast[1].values())
+
+    def measured():
+        slow = measure_segments(bundle, replace(SETTINGS, batches=(1,), slowdown=50.0), lambda _: None)
+        fast = measure_segments(bundle, replace(SETTINGS, batches=(1,)), lambda _: None)
+        return sum(t.median_s for t in slow[1].values()) > 5 * sum(t.median_s for t in fast[1].values())
+
+    assert holds_in_one(measured)
 
 
 def test_chosen_segments_are_measured_with_the_help_of_their_sources(divided):
@@ -129,16 +134,20 @@ def test_a_batch_that_needs_more_memory_than_the_tier_has_is_left_out(bundle):
 
 def test_slowdown_is_contained_in_the_seconds_and_recorded(bundle):
     settings = replace(SETTINGS, batches=(1,))
-    fast, slow = (measure_layers(bundle, replace(settings, slowdown=f), lambda _: None) for f in (1.0, 1000.0))
-    assert slow.slowdown == 1000.0
-    assert slow.batches[1].whole.median_s > 50 * fast.batches[1].whole.median_s
+
+    def measured():
+        fast, slow = (measure_layers(bundle, replace(settings, slowdown=f), lambda _: None) for f in (1.0, 1000.0))
+        assert slow.slowdown == 1000.0
+        return slow.batches[1].whole.median_s > 50 * fast.batches[1].whole.median_s
+
+    assert holds_in_one(measured)
 
 
 def test_a_failing_process_is_reported_with_its_reason(tmp_path):
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     job = Job((Program("p", str(tmp_path / "bad.onnx"), (), ()),), str(tmp_path / "missing"), 1, 0.1)
     with pytest.raises(OperationError, match="missing"):
-        run_job(job, 30)
+        run_job(job, START_S)
 
 
 def test_kernels_that_the_runtime_makes_of_one_operator_belong_to_its_layer(tmp_path):
@@ -155,7 +164,7 @@ def test_kernels_that_the_runtime_makes_of_one_operator_belong_to_its_layer(tmp_
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     save_file({"x": np.ones((1, 64), np.float32)}, tmp_path / "v.safetensors")
     program = Program("p", str(tmp_path / "m.onnx"), ("x",), ("y",))
-    answer = run_job(Job((program,), str(tmp_path / "v.safetensors"), 1, 0.02, kernels=True), 60)
+    answer = run_job(Job((program,), str(tmp_path / "v.safetensors"), 1, 0.02, kernels=True), START_S)
     assert [kernel.layer for kernel in answer.kernels] == ["act", "act", "last"]
 
 
