@@ -25,6 +25,7 @@ from tiersplit_core.planning.autosplit.potential_splits import (
     cut_heads,
     heads_in_order,
     sends_no_more_than_input,
+    useless_first,
 )
 from tiersplit_core.planning.autosplit.quantised_answer import candidate_solution
 from tiersplit_core.planning.autosplit.solutions import (
@@ -39,6 +40,7 @@ from tiersplit_core.planning.options import SolverOptions
 from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.solution import Solution
 from tiersplit_core.planning.two_tiers import first_and_last
+from tiersplit_core.quantization.forms import RunForm
 
 NAME = "autosplit"
 
@@ -91,6 +93,13 @@ class JointSearch:
             best = next(iter(within_distortion(found, self.search.arrays.problem.max_distortion)), None)
         return best
 
+    def plan_of(self, candidate: Candidate, form: RunForm = RunForm.INT8) -> Plan:
+        """The plan that a candidate is, its quantised layers in a form."""
+        arrays = self.search.arrays
+        return Plan(
+            arrays.placement_of(candidate.split.tiers), named_widths(arrays.problem.layers, candidate.choice), form
+        )
+
     def _ordered(self) -> Iterator[tuple[float, Split]]:
         """The potential splits in the order of their bounds, which are 0 where they hold for latency alone."""
         bounds = np.zeros(len(self.splits)) if self.search.arrays.throughput else np.array(self.lower_s)
@@ -101,7 +110,7 @@ def joint_search(arrays: ProblemArrays, options: SolverOptions) -> JointSearch:
     """The splits of a problem and the search over their widths."""
     widths = width_arrays(arrays)
     search = width_search(arrays, widths)
-    every = all_heads(arrays, widths.able)
+    every = all_heads(arrays, widths.able & ~useless_first(arrays, widths))
     heads = _fewer_heads(search) if every is None else every
     splits, of_head = [], []
     for i, head in enumerate(heads):
@@ -147,14 +156,9 @@ def solve_accurately(
         least: the accuracy that must be reached.
     """
     found = joint_search(replace(arrays, problem=replace(arrays.problem, max_distortion=None)), options)
-    accuracies = Accuracies(lambda candidate: accuracy(_plan_of(found, candidate)))
+    accuracies = Accuracies(lambda candidate: accuracy(found.plan_of(candidate)))
     best = bisected(found.candidates, accuracies, least)
     if best is None:
         tried = f"accuracy: none of {accuracies.measured} measured plans reaches {least:.6g}"
         return infeasible(NAME, tried if found.candidates else missing_words(found.search, found.splits))
     return candidate_solution(found.search, best, NAME, None)
-
-
-def _plan_of(found: JointSearch, candidate: Candidate) -> Plan:
-    arrays = found.search.arrays
-    return Plan(arrays.placement_of(candidate.split.tiers), named_widths(arrays.problem.layers, candidate.choice))

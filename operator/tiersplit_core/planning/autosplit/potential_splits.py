@@ -38,6 +38,42 @@ def all_heads(arrays: ProblemArrays, able: Bools, most: int = MAX_HEADS) -> Bool
     return found
 
 
+def useless_first(arrays: ProblemArrays, widths: WidthArrays) -> Bools:
+    """The layers that no best plan needs on the first tier, shape (L,).
+
+    Those are layers that only the last tier can run (opaque ones), and layers that send nothing else when they join
+    them there: all that read them are in the set, and all that they read is, too, or crosses every link anyway because
+    a layer that only the last tier can run reads it. Where the last tier has room and is as fast in each of them,
+    nothing is lost. The largest such set is what is left once no layer of it breaks these rules.
+
+    Complexity: O(L · reads).
+    """
+    last_alone = ~np.isfinite(widths.seconds[:, :, :-1]).any(axis=(1, 2))
+    found = last_alone | _as_fast_on_last(arrays, widths)
+    crosses = np.zeros(arrays.layers + 1, dtype=bool)
+    crosses[arrays.read_value[last_alone[arrays.read_layer]]] = True
+    while True:
+        early = ~found[arrays.read_layer] & (arrays.read_value > 0)
+        costly = ~(crosses | np.concatenate(([False], found)))[arrays.read_value]
+        left_out = np.zeros(arrays.layers, dtype=bool)
+        left_out[arrays.read_value[early] - 1] = True
+        left_out[arrays.read_layer[costly]] = True
+        if not (found & left_out & ~last_alone).any():
+            return found
+        found &= ~left_out | last_alone
+
+
+def _as_fast_on_last(arrays: ProblemArrays, widths: WidthArrays) -> Bools:
+    """Layers that may move to the last tier without being slower there or making another tier or link wait."""
+    if arrays.throughput or arrays.limits[-1] is not None:
+        return np.zeros(arrays.layers, dtype=bool)
+    earliest_s = widths.seconds[:, :, :-1].min(axis=(1, 2), initial=np.inf)
+    free = ~arrays.forced_first & (arrays.seconds[:, -1] <= earliest_s) & arrays.able[:, -1]
+    if arrays.way_back:
+        free[arrays.outputs] = False
+    return np.asarray(free)
+
+
 def heads_in_order(arrays: ProblemArrays) -> Bools:
     """The heads along the execution order, the paper's topological order, shape (H, L)."""
     earliest = int(np.flatnonzero(arrays.forced_first).max(initial=-1)) + 1
