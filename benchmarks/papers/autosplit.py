@@ -11,11 +11,12 @@ mpl.use("Agg")
 import numpy as np
 from matplotlib import pyplot as plt
 
-from tiersplit_cli.papers.autosplit.figure_5 import METHODS
+from tiersplit_cli.papers.autosplit.figure_5 import METHODS, THRESHOLDS
+from tiersplit_cli.papers.autosplit.figure_5 import MODELS as FRONTIERS
 from tiersplit_cli.papers.autosplit.figure_6 import COMPARED
 from tiersplit_cli.papers.autosplit.figure_7 import SETTINGS, at_split
 from tiersplit_cli.papers.autosplit.figure_8 import sent_behind
-from tiersplit_cli.papers.autosplit.published import MODELS
+from tiersplit_cli.papers.autosplit.published import MODELS, OUTCOMES
 from tiersplit_cli.papers.autosplit.search import chosen, frontier, outcome, reference_error
 from tiersplit_cli.papers.autosplit.simulated import Simulated, seconds_of, simulated
 from tiersplit_cli.papers.autosplit.table_8 import PRINTED
@@ -43,8 +44,9 @@ rows of `tiersplit reproduce autosplit`; `python -m benchmarks.papers.autosplit`
   the same at 6 bits; figure 6 says for which other E each outcome appears. On the edge layers have 2, 4, 6 or 8 bits,
   as in the paper. Section 5.2 trained and table 3 are of networks that the examples train: their accuracy is measured,
   and `python -m benchmarks.papers.autosplit_accuracies` measures it again.
-- **Splits** count convolutions and fully connected layers from 0, a projection before its block's last convolution;
-  those of YOLO count rows of the published layer table in figure 6 and table 8, convolutions in table 2.
+- **Numbers of splits** count convolutions and fully connected layers from 0, a projection before its block's last
+  convolution; those of YOLO count rows of the published layer table in figures 6 and 8 and tables 8 and 9, convolutions
+  in table 2, whose sizes come out so.
 """
 FIGURES = {
     "8": "network-speed.png",
@@ -54,6 +56,10 @@ FIGURES = {
     "figure-8": "figure-8.png",
     "section-5.2-trained": "trained.png",
 }
+
+
+ASIDE = {"U8": (-7, 6), "U6": (-7, 6), "U2": (4, -11)}
+"""Where the names of close points stand, in points beside them."""
 
 
 def main() -> None:
@@ -74,8 +80,8 @@ def section(table: str) -> str:
 
 def draw_frontiers() -> None:
     """Figure 5."""
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for axis, model in zip(axes, ("resnet50", "yolov3"), strict=True):
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    for axis, model in zip(axes, FRONTIERS, strict=True):
         draw_frontier(axis, model)
     axes[0].set_ylabel("latency over CLOUD-ONLY's")
     axes[0].legend(fontsize=8, loc="lower left")
@@ -96,9 +102,24 @@ def draw_frontier(axis: plt.Axes, model: str) -> None:
         named.setdefault(place(on, answer.distortion or 0.0, seconds_of(answer)), []).append(name)
     for point, names in named.items():
         axis.plot(*point, "kx")
-        axis.annotate(", ".join(names), point, xytext=(5, 5), textcoords="offset points", fontsize=8)
+        aside = (4, -12) if "QDMP" in names else (4, 5)
+        axis.annotate(", ".join(names), point, xytext=aside, textcoords="offset points", fontsize=8)
+    draw_papers_answers(axis, model)
     axis.set_xscale("symlog", linthresh=0.1)
-    axis.set(title=model, xlabel="error over that of 8 bits throughout, D(U8)", ylim=(0, 1.15))
+    axis.set(xlim=(-0.03, 6e3), ylim=(0, 1.15))
+    axis.set(title=FRONTIERS[model], xlabel="error over that of 8 bits throughout, D(U8)")
+
+
+def draw_papers_answers(axis: plt.Axes, model: str) -> None:
+    """The paper's latencies by threshold of accuracy: its errors are not comparable, so they are lines."""
+    allowed: dict[float, list[str]] = {}
+    for threshold, latency in THRESHOLDS[model]:
+        allowed.setdefault(latency, []).append(threshold)
+    for i, (latency, thresholds) in enumerate(allowed.items()):
+        label = "the paper's, by accuracy lost" if i == 0 else None
+        axis.axhline(latency, color="tab:gray", lw=0.8, ls="--", label=label)
+        place = axis.get_yaxis_transform()
+        axis.text(1.01, latency, f"paper at {', '.join(thresholds)}", transform=place, fontsize=7, va="center")
 
 
 def place(on: Simulated, error: float, seconds: float) -> tuple[float, float]:
@@ -108,13 +129,13 @@ def place(on: Simulated, error: float, seconds: float) -> tuple[float, float]:
 
 def draw_bars() -> None:
     """Figure 6."""
-    figure, axis = plt.subplots(figsize=(11, 4.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=(12, 4.4), layout="constrained")
     names = [*COMPARED, "AUTO-SPLIT"]
     for i, name in enumerate(names):
         heights = [_normalised(model, COMPARED.get(name)) for model in MODELS]
         axis.bar(np.arange(len(MODELS)) + 0.2 * (i - 1.5), heights, 0.19, label=name)
-    labels = [f"{model}\n{outcome(chosen(model))}" for model in MODELS]
-    axis.axhline(1, color="black", lw=0.8, ls="--")
+    labels = [f"{model}\n{outcome(chosen(model))}\npaper: {OUTCOMES[model]}" for model in MODELS]
+    axis.axhline(1, color="black", lw=0.8, ls="--", label="CLOUD-ONLY")
     axis.set_xticks(range(len(MODELS)), labels, fontsize=8)
     axis.set_ylabel("latency over CLOUD-ONLY's")
     axis.legend(fontsize=8)
@@ -134,15 +155,16 @@ def draw_settings() -> None:
     for i, (split, name) in enumerate(((14, "split 12, end of its block"), (53, "split 53"))):
         found = [at_split(split, *setting) for setting in SETTINGS]
         places = np.arange(len(labels)) + 0.4 * (i - 0.5)
-        axes[0].bar(places, [1e3 * one.seconds for one in found], 0.38, label=name)
-        axes[1].bar(places, [one.memory_bytes / 2**20 for one in found], 0.38, label=name)
+        heights = [1e3 * one.seconds for one in found], [one.memory_bytes / 2**20 for one in found]
+        for axis, bars in zip(axes, heights, strict=True):
+            axis.bar_label(axis.bar(places, bars, 0.38, label=name), fmt=bar_text, fontsize=7)
     ticks = {
         "ResNet-50, latency in ms": (100, 200, 500, 1000, 2000),
         "weights and activations on the edge in MiB": (0.5, 1, 2, 5, 10, 20, 50),
     }
     for axis, (title, marks) in zip(axes, ticks.items(), strict=True):
         axis.set_yscale("log")
-        axis.set_ylim(bottom=marks[0] / 2)
+        axis.set_ylim(marks[0] / 2, 2 * marks[-1])
         axis.set_yticks(marks, [f"{mark:g}" for mark in marks])
         axis.minorticks_off()
         axis.set_title(title, fontsize=10)
@@ -151,19 +173,31 @@ def draw_settings() -> None:
     save(figure, "figure-7")
 
 
+def bar_text(height: float) -> str:
+    return f"{height:.0f}" if height >= 100 else f"{height:.3g}"
+
+
 def draw_sent() -> None:
     """Figure 8."""
-    figure, axis = plt.subplots(figsize=(8, 3.8), layout="constrained")
-    for model in ("faster_rcnn", "faster_rcnn_late", "yolov3"):
+    detectors = {
+        "faster_rcnn": "Faster R-CNN",
+        "faster_rcnn_late": "its pyramid at [23, 42, 52]",
+        "yolov3": "YOLOv3",
+    }
+    figure, axis = plt.subplots(figsize=(9, 4.4), layout="constrained")
+    for model, title in detectors.items():
         graph = stored_graph(model)
         sent = sent_behind(graph) @ np.array([0, *(layer.elements for layer in graph.layers)])
-        axis.plot(np.arange(len(sent)) / len(sent), sent, label=model)
+        axis.plot(np.arange(len(sent)) / len(sent), sent, label=title)
     image = sum(tensor.elements for tensor in graph.inputs)
     axis.axhline(image, color="black", ls="--", lw=0.8, label="the image")
-    axis.axhline(4 * image, color="black", ls=":", lw=0.8, label="the image's bytes at 2 bits an element")
+    axis.axhline(4 * image, color="black", ls=":", lw=0.8, label="as many bytes at 2 bits an element")
     axis.set_yscale("log")
-    axis.set(xlabel="layers on the edge, share of all", ylabel="elements that a split sends")
-    axis.legend(fontsize=8)
+    axis.set_ylim(top=1e7)
+    axis.set_yticks((2e5, 5e5, 1e6, 2e6, 5e6, 1e7), ("0.2", "0.5", "1", "2", "5", "10"))
+    axis.minorticks_off()
+    axis.set(xlabel="layers on the edge, share of all", ylabel="elements that a split sends, in millions")
+    axis.legend(fontsize=8, ncols=5, loc="upper center")
     save(figure, "figure-8")
 
 
@@ -175,9 +209,12 @@ def draw_speeds() -> None:
         chosen("yolov3", float(mbps)).objective_s / simulated("yolov3", float(mbps)).cloud_only_s for mbps in speeds
     ]
     axis.plot(speeds, [PRINTED["yolov3", mbps] for mbps in speeds], "o--", label="paper")
-    axis.plot(speeds, ours, "o-", label="ours")
-    axis.set(xlabel="uplink in Mbps", ylabel="latency over CLOUD-ONLY's", title="YOLOv3, AUTO-SPLIT", ylim=(0, 1.05))
-    axis.legend()
+    axis.plot(speeds, ours, "o-", label="ours, at E = D(U6)")
+    axis.set_xscale("log")
+    axis.set_xticks(speeds, [str(mbps) for mbps in speeds])
+    axis.minorticks_off()
+    axis.set(xlabel="uplink in Mbps", ylabel="latency over CLOUD-ONLY's", title="YOLOv3, AUTO-SPLIT", ylim=(0, 1.1))
+    axis.legend(loc="lower right")
     save(figure, "network-speed")
 
 
@@ -203,15 +240,17 @@ def draw_losses(axis: plt.Axes, found: Experiment) -> None:
     for name, solver in TRAINED_METHODS.items():
         point = place_of(found.of_method(solver))
         axis.plot(*point, "kx")
-        axis.annotate(name, point, xytext=(5, 5), textcoords="offset points", fontsize=8)
+        axis.annotate(name, point, xytext=ASIDE.get(name, (5, 5)), textcoords="offset points", fontsize=8)
     axis.set_xscale("symlog", linthresh=1)
     axis.set_xticks((0, 1, 2, 5, 10, 20, 50, 100), ("0", "1", "2", "5", "10", "20", "50", "100"))
+    axis.set_yscale("log")
+    axis.set_yticks((0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1), ("1%", "2%", "5%", "10%", "20%", "50%", "100%"))
     axis.minorticks_off()
-    axis.set(xlim=(-0.1, 110), ylim=(0, 1.1))
+    axis.set(xlim=(-0.15, 180), ylim=(0.004, 1.5))
 
 
 def save(figure: plt.Figure, name: str) -> None:
-    figure.savefig(PLOTS / f"{name}.png", dpi=80)
+    figure.savefig(PLOTS / f"{name}.png", dpi=100)
     plt.close(figure)
 
 

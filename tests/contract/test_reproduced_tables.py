@@ -1,9 +1,12 @@
 """`tiersplit reproduce autosplit`: every table, figure and section has rows that say what they are worth."""
 
+import itertools
 import re
 
 import pytest
 
+from tiersplit_cli.papers.autosplit.published import MODELS
+from tiersplit_cli.papers.autosplit.section_5_3 import METHODS
 from tiersplit_cli.papers.autosplit.tables import TABLES
 from tiersplit_cli.papers.rows import Row
 
@@ -30,6 +33,20 @@ def test_every_table_yields_rows_and_says_why_one_differs_by_more_than_15_percen
     assert rows and all(row.id.startswith(prefix) and row.quantity and row.paper and row.ours for row in rows)
     assert len({row.id for row in rows}) == len(rows)
     assert [row for row in rows if not row.note and (far_apart(row) or not row.comparable)] == []
+
+
+def test_every_network_stands_against_every_method_and_says_why_it_leaves_the_paper_s_range() -> None:
+    rows = {row.id: row for row in TABLES["section-5.3"]()}
+    for model, (name, method) in itertools.product(MODELS, METHODS.items()):
+        row = rows[f"autosplit/section-5.3/{name}/{model}"]
+        inside = method.covers(float(row.ours.rstrip("%")) / 100)
+        assert row.note.startswith("up to") is inside, row
+
+
+def test_faster_rcnn_is_cloud_only_at_no_error_and_the_row_says_at_which_errors_it_is_not() -> None:
+    rows = {row.id: row for row in TABLES["figure-8"]()}
+    for name in ("faster_rcnn", "faster_rcnn_late"):
+        assert "cloud-only for [0," in rows[f"autosplit/figure-8/{name}/outcome"].note
 
 
 def test_the_joint_search_is_never_slower_than_one_decision_after_the_other() -> None:

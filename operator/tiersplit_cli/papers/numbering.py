@@ -25,10 +25,12 @@ def paper_index(graph: LayerGraph) -> Mapping[str, int]:
     A layer without weights has the largest number among those of what it reads: a cut behind the sum that ends a block
     is the cut behind the block's last convolution.
     """
-    rows = [_ROW.match(layer.name) for layer in graph.layers]
-    if all(rows):
-        return {layer.name: int(row[1]) for layer, row in zip(graph.layers, rows, strict=True) if row}
-    return convolution_index(graph)
+    return _rows(graph) or convolution_index(graph)
+
+
+def counted(graph: LayerGraph) -> str:
+    """What `paper_index` counts in a network, in a word: rows of its layer table, or convolutions."""
+    return "row" if _rows(graph) else "convolution"
 
 
 def convolution_index(graph: LayerGraph) -> Mapping[str, int]:
@@ -42,6 +44,12 @@ def convolution_index(graph: LayerGraph) -> Mapping[str, int]:
     for layer in graph.layers:
         found[layer.name] = own.get(layer.name, max(found[name] for name in layer.inputs))
     return {layer.name: found[layer.name] for layer in graph.layers}
+
+
+def _rows(graph: LayerGraph) -> Mapping[str, int]:
+    """The row of each layer in the published table; empty where one of them has none."""
+    rows = {layer.name: _ROW.match(layer.name) for layer in graph.layers}
+    return {name: int(row[1]) for name, row in rows.items() if row} if all(rows.values()) else {}
 
 
 def _weighted(graph: LayerGraph) -> list[str]:

@@ -4,16 +4,15 @@ from tiersplit_cli.papers.autosplit.published import MODELS, OUTCOMES
 from tiersplit_cli.papers.autosplit.search import (
     NOT_TRAINED,
     REFERENCE_BITS,
-    UNBOUNDED,
     chosen,
     fastest_within,
     frontier,
     intervals,
     last_layer,
     outcome,
+    outcomes_by_error,
 )
-from tiersplit_cli.papers.autosplit.simulated import seconds_of, simulated
-from tiersplit_cli.papers.autosplit.table_2 import numbered
+from tiersplit_cli.papers.autosplit.simulated import numbered, seconds_of, simulated
 from tiersplit_cli.papers.rows import Row
 from tiersplit_core.planning.guidelines import Outcome
 
@@ -36,7 +35,7 @@ def rows() -> list[Row]:
     """Per network its outcome and its bars, and how many outcomes are the paper's."""
     found = [row for model in MODELS for row in (_outcome(model), _bars(model))]
     same = sum(outcome(chosen(model)) is OUTCOMES[model] for model in MODELS)
-    somewhere = sum(bool(_ranges(model, OUTCOMES[model])) for model in MODELS)
+    somewhere = sum(any(one.outcome is OUTCOMES[model] for one in intervals(frontier(model))) for model in MODELS)
     count, factor = best_common_error()
     common = f"{count} at E = {factor:.3g} D(U8) for all of them"
     total = f"{same} of {len(MODELS)} at the reference E, {common}, {somewhere} at an E of their own"
@@ -61,22 +60,10 @@ def _outcome(model: str) -> Row:
     on, found = simulated(model), chosen(model)
     ours = f"{outcome(found)} at E = D(U{REFERENCE_BITS})"
     if outcome(found) is Outcome.SPLIT:
-        ours += f", behind {numbered(last_layer(on, found), on.index)}"
-    note = ". ".join(part for part in (_where(model), _WHY.get(model, ""), NOT_TRAINED) if part)
+        ours += f", behind {numbered(last_layer(on, found), on)}"
+    swept = outcomes_by_error(frontier(model), on.error_of(8))
+    note = ". ".join(part for part in (swept, _WHY.get(model, ""), NOT_TRAINED) if part)
     return Row(f"{_ID}/{model}/outcome", f"{model}: where it runs", OUTCOMES[model].value, ours, False, note)
-
-
-def _where(model: str) -> str:
-    """At which E the paper's outcome appears."""
-    ranges = _ranges(model, OUTCOMES[model])
-    return f"E in units of D(U8): {OUTCOMES[model]} for {' and '.join(ranges) or 'none'}"
-
-
-def _ranges(model: str, wanted: Outcome) -> list[str]:
-    """The thresholds at which an outcome is the fastest, relative to D(U8)."""
-    unit = simulated(model).error_of(8)
-    found = [one for one in intervals(frontier(model)) if one.outcome is wanted]
-    return [f"[{one.low / unit:.3g}, {'∞' if one.high == UNBOUNDED else f'{one.high / unit:.3g}'})" for one in found]
 
 
 def _bars(model: str) -> Row:

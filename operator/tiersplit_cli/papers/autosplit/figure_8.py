@@ -1,14 +1,20 @@
-"""Figure 8: what a split of Faster R-CNN and of YOLOv3 sends, and where that allows one (appendix B).
-
-Sizes alone decide which splits equation 6 allows, so no statistics are needed here.
-"""
+"""Figure 8: what a split of Faster R-CNN and of YOLOv3 sends, and where that allows one (appendix B)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from tiersplit_cli.papers.autosplit.simulated import EDGE, problem_of
+from tiersplit_cli.papers.autosplit.search import (
+    NOT_TRAINED,
+    REFERENCE_BITS,
+    chosen,
+    frontier,
+    last_layer,
+    outcome,
+    outcomes_by_error,
+)
+from tiersplit_cli.papers.autosplit.simulated import EDGE, numbered, problem_of, simulated
 from tiersplit_cli.papers.rows import Row
 from tiersplit_cli.papers.stored import stored_graph
 from tiersplit_core.cost.arrays import Bools, arrays_of
@@ -25,23 +31,44 @@ _ID = "autosplit/figure-8"
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """What the paper says about one: where its backbone ends, the values that cross there, and where it runs."""
+    """What the paper says about one.
+
+    Attributes:
+        backbone_end: the layer at which its backbone ends.
+        values: how many values cross there.
+        outcome: where it runs.
+        why: where ours comes from.
+        on_values: the same about the values.
+    """
 
     backbone_end: str
     values: int
     outcome: Outcome
+    why: str
+    on_values: str = ""
 
 
+_STEM = "the stem's pooled output of 692,224 elements is below the image's 519,168 bytes from 4 bits down"
 _DETECTORS = {
-    "faster_rcnn": Detector("backbone.body.layer4.2.relu", 4, Outcome.CLOUD_ONLY),
-    "faster_rcnn_late": Detector("backbone.body.layer4.2.relu", 3, Outcome.SPLIT),
-    "yolov3": Detector("layers.74.add", 3, Outcome.SPLIT),
+    "faster_rcnn": Detector(
+        "backbone.body.layer4.2.relu",
+        4,
+        Outcome.CLOUD_ONLY,
+        f"{_STEM}; behind it the pyramid's values come on top, and at 8 bits no split sends less than the image",
+    ),
+    "faster_rcnn_late": Detector(
+        "backbone.body.layer4.2.relu", 3, Outcome.SPLIT, f"{_STEM}, before the pyramid reads anything"
+    ),
+    "yolov3": Detector(
+        "layers.74.add",
+        1,
+        Outcome.SPLIT,
+        "from 4 bits up sending a split's values takes this edge longer than running the rest",
+        "appendix B counts what detection layers collect from row 82 on; the published network's routes read rows 36 "
+        "and 61 again, so a split behind them sends these, too",
+    ),
 }
-_ANY_ERROR = (
-    "the fastest plan with layers of the edge at these bits, whatever they err: no statistics of detectors that need "
-    "trained proposals are stored; the stem's pooled output of 692,224 elements "
-    "is below the image's 519,168 bytes from 4 bits down, with either pyramid"
-)
+_ANY_ERROR = "the fastest plan with the edge's layers at these bits, whatever they err"
 
 
 def rows() -> list[Row]:
@@ -60,14 +87,25 @@ def _of(name: str, paper: Detector) -> Iterator[Row]:
     crossing = sent_behind(graph)
     values = int(crossing[graph.index[paper.backbone_end]].sum())
     quantity = f"{name}: values that a split behind the backbone sends"
-    yield Row(f"{_ID}/{name}/values", quantity, str(paper.values), str(values))
+    yield Row(f"{_ID}/{name}/values", quantity, str(paper.values), str(values), note=paper.on_values)
+    yield _outcome(name, paper)
     elements = crossing @ np.array([0, *(layer.elements for layer in graph.layers)])
     image = sum(tensor.elements for tensor in graph.inputs)
     for bits in BIT_WIDTHS:
         allowed = int((elements * bits <= image * 8).sum())
         ours = f"{_fastest(graph, bits)}; {allowed} of {len(elements)} splits send no more than the image"
         quantity = f"{name}: where it runs at {bits} bits"
-        yield Row(f"{_ID}/{name}/{bits}", quantity, paper.outcome.value, ours, False, _ANY_ERROR)
+        note = f"{_ANY_ERROR}; {paper.why}"
+        yield Row(f"{_ID}/{name}/{bits}", quantity, paper.outcome.value, ours, False, note)
+
+
+def _outcome(name: str, paper: Detector) -> Row:
+    on, found = simulated(name), chosen(name)
+    ours = f"{outcome(found)} at E = D(U{REFERENCE_BITS})"
+    if outcome(found) is Outcome.SPLIT:
+        ours += f", behind {numbered(last_layer(on, found), on)}"
+    note = f"{outcomes_by_error(frontier(name), on.error_of(8))}. {paper.why}. {NOT_TRAINED}"
+    return Row(f"{_ID}/{name}/outcome", f"{name}: where it runs", paper.outcome.value, ours, False, note)
 
 
 def _fastest(graph: LayerGraph, bits: int) -> str:

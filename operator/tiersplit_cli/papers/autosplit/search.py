@@ -19,7 +19,7 @@ from tiersplit_core.planning.guidelines import Outcome, outcome_of
 from tiersplit_core.planning.options import SolverOptions
 
 UNBOUNDED = float("inf")
-NOT_TRAINED = "untrained weights, so accuracy is unknown: E is D(U6), the network's error at 6 bits throughout"
+NOT_TRAINED = "untrained weights: E is D(U6), the error at 6 bits throughout, in place of a loss of accuracy"
 REFERENCE_BITS = 6
 
 
@@ -62,6 +62,17 @@ def fastest_within(found: Sequence[Candidate], error: float) -> Candidate:
     return next(candidate for candidate in found if candidate.distortion <= error)
 
 
+def most_exact_within(found: Sequence[Candidate], seconds: float) -> Candidate | None:
+    """Of a frontier's answers that take no more than so many seconds the one of least error; None where none does."""
+    return next((candidate for candidate in reversed(found) if candidate.objective_s <= seconds), None)
+
+
+def reached(found: Sequence[Candidate], unit: float, seconds: float) -> str:
+    """From which E on, in units of `unit`, D(U8), answers take no more than so many seconds."""
+    first = most_exact_within(found, seconds)
+    return "at no E" if first is None else f"from E = {first.distortion / unit:.3g} D(U8)"
+
+
 def reference_error(on: Simulated) -> float:
     """The E that stands for the paper's thresholds of accuracy, 5% for classifiers and 10% for detectors (§5.3).
 
@@ -98,3 +109,12 @@ def intervals(found: Sequence[Candidate]) -> list[Interval]:
             kept.append(Interval(now, candidate.distortion, high))
         high = candidate.distortion
     return kept[::-1]
+
+
+def outcomes_by_error(found: Sequence[Candidate], unit: float) -> str:
+    """Each outcome of a frontier with the thresholds E, in units of `unit`, D(U8), at which it is the fastest."""
+    ranges: dict[Outcome, list[str]] = {}
+    for one in intervals(found):
+        high = "∞" if one.high == UNBOUNDED else f"{one.high / unit:.3g}"
+        ranges.setdefault(one.outcome, []).append(f"[{one.low / unit:.3g}, {high})")
+    return "E in D(U8): " + ", ".join(f"{name} for {' and '.join(spans)}" for name, spans in ranges.items())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
-from tiersplit_cli.papers.numbering import paper_index
+from tiersplit_cli.papers.numbering import counted, paper_index
 from tiersplit_cli.papers.stored import stored_graph, stored_statistics
 from tiersplit_core.cost.arrays import ProblemArrays, arrays_of
 from tiersplit_core.cost.problem import CANNOT_RUN_S, Link, MemoryModel, Problem, ProblemLayer, Tier
@@ -69,6 +69,11 @@ class Simulated:
     def error_of(self, bits: int) -> float:
         """D(U`bits`): Σ (D_i^w + D_i^a) of all layers at `bits` bits."""
         return sum(layer.distortion(bits, bits) for layer in self.statistics.layers)
+
+
+def numbered(layer: str | None, on: Simulated) -> str:
+    """A layer's number in the paper's tables, what that counts, and its name."""
+    return "nothing" if layer is None else f"{counted(on.graph)} {on.index[layer]} ({layer})"
 
 
 def seconds_of(solution: Solution) -> float:

@@ -17,6 +17,12 @@ _PRINTED = {
     "autosplit-large": ("AUTO-SPLIT (large LSTM)", "94%, 650 ms, 15 MB", LARGE, ""),
 }
 """The paper's words and values, the network that stands beside them, and the method where it is not AUTO-SPLIT."""
+_WHY = {
+    "tq8": COORDINATES,
+    "edge-only": "this edge holds the floats and is faster than the uplink; the paper's camera is not",
+    "": "the edge's layers have 2 to 8 bits; section 5.2 trained has the answers with floats on the edge, too",
+}
+"""By method."""
 _NOTE = (
     "the paper's plates, weights and camera are proprietary: ours are a recogniser of the same kind, trained on plates "
     f"that it draws itself (examples/plates), and table 1's edge; accuracy measured by {COMMAND}; AUTO-SPLIT loses at "
@@ -35,7 +41,7 @@ def rows_of(found: Experiment) -> Iterator[Row]:
         if model == found.model:
             rated = found.of_method(method) if method else found.fastest(_DROP)
             quantity = f"accuracy, latency, edge size: {what}"
-            note = f"{COORDINATES}; {_NOTE}" if method == "tq8" else _NOTE
+            note = "; ".join(part for part in (_WHY.get(method, ""), _NOTE) if part)
             yield Row(f"autosplit/3/{key}", quantity, paper, _described(found, rated), False, note)
 
 

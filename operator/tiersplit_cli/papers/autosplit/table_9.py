@@ -15,7 +15,20 @@ def rows() -> list[Row]:
     numbering = "rows of the published layer table, from 0"
     yolo = [_row(name, paper, _outputs(stored_graph(name)), numbering) for name, paper in _YOLO.items()]
     convolutions = "convolutions, from 0, a block's projection before its last one"
-    return yolo + [_row(name, paper, _collected(stored_graph(name)), convolutions) for name, paper in _FASTER.items()]
+    pyramids = [_row(name, paper, _collected(stored_graph(name)), convolutions) for name, paper in _FASTER.items()]
+    return [*yolo, *pyramids, _search_space()]
+
+
+def _search_space() -> Row:
+    """Appendix B gives YOLOv3-SPP the search space of YOLOv3."""
+    found = _outputs(stored_graph("yolov3_spp"))
+    return Row(
+        "autosplit/9/yolov3_spp/search-space",
+        "yolov3_spp: rows before the first collected value, where a split is looked for",
+        "0 to 82 (appendix B), 0 to 89 (table 9)",
+        f"0 to {found[0]}",
+        note="82 is YOLOv3's first; YOLOv3-SPP has three poolings, their routes and a convolution more before its own",
+    )
 
 
 def _row(name: str, paper: str, found: list[int], note: str) -> Row:

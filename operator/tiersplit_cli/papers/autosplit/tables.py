@@ -21,7 +21,6 @@ from tiersplit_cli.papers.autosplit import (
     transmission,
 )
 from tiersplit_cli.papers.rows import Row
-from tiersplit_cli.papers.stored import stored_graph
 
 TABLES: Mapping[str, Callable[[], list[Row]]] = {
     "1": table_1.rows,
@@ -33,7 +32,7 @@ TABLES: Mapping[str, Callable[[], list[Row]]] = {
     "7": transmission.table_7,
     "8": table_8.rows,
     "9": table_9.rows,
-    "10": lambda: table_10.rows(stored_graph("resnet50")),
+    "10": table_10.rows,
     "figure-3": figure_3.rows,
     "figure-4": figure_4.rows,
     "figure-5": figure_5.figure_rows,

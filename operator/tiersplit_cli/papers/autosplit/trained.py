@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-from tiersplit_cli.papers.autosplit.search import UNBOUNDED, frontier, intervals, reference_error
-from tiersplit_cli.papers.autosplit.simulated import Simulated, results_of, seconds_of, simulated
-from tiersplit_cli.papers.autosplit.table_2 import numbered
+from tiersplit_cli.papers.autosplit.search import frontier, outcomes_by_error, reference_error
+from tiersplit_cli.papers.autosplit.simulated import Simulated, numbered, results_of, seconds_of, simulated
 from tiersplit_cli.papers.measured import COMMAND, Widths
-from tiersplit_cli.papers.numbering import convolution_index
 from tiersplit_cli.papers.rows import Row, percent
 from tiersplit_cli.papers.stored import stored_accuracies
 from tiersplit_core.cost.arrays import Ints
@@ -145,7 +143,8 @@ def rows_of(found: Experiment, note: str) -> Iterator[Row]:
         yield Row(f"{where}/{at}", quantity, printed, described(found, found.fastest(drop)), False, note)
         floats = described(found, found.with_floats(drop))
         yield Row(f"{where}/{at}/floats", f"{quantity}, with floats on the edge", "not printed", floats, False, note)
-    yield Row(f"{where}/outcomes", f"{what}: outcomes over E", "not printed", _outcomes(found), False, note)
+    swept = outcomes_by_error(frontier(found.model), found.on.error_of(8))
+    yield Row(f"{where}/outcomes", f"{what}: outcomes over E", "not printed", swept, False, note)
     yield Row(f"{where}/error", f"{what}: E at which accuracy is lost", "not printed", _lost(found), False, note)
     for name, solver in METHODS.items():
         ours = described(found, found.of_method(solver))
@@ -155,9 +154,8 @@ def rows_of(found: Experiment, note: str) -> Iterator[Row]:
 def _note(model: str) -> str:
     measured = stored_accuracies(model)
     one = percent(1 / measured.samples)
-    return (
-        f"{measured.metric} on {measured.samples} samples, each {one}, measured by {COMMAND}; not the paper's network"
-    )
+    how = f"{measured.metric} on {measured.samples} samples, each {one}, measured by {COMMAND}"
+    return f"not the paper's network: {_WHY[model]}. {how}"
 
 
 def described(found: Experiment, rated: Rated) -> str:
@@ -172,7 +170,7 @@ def _where(found: Experiment, rated: Rated) -> str:
     if outcome is not Outcome.SPLIT:
         return outcome.value
     last = found.on.graph.layers[int((rated.tiers == 0).nonzero()[0][-1])].name
-    return f"split behind {numbered(last, convolution_index(found.on.graph))}"
+    return f"split behind {numbered(last, found.on)}"
 
 
 def _bits(found: Experiment, rated: Rated) -> str:
@@ -189,14 +187,6 @@ def _bits(found: Experiment, rated: Rated) -> str:
 def _span(bits: list[int]) -> str:
     low, high = min(bits), max(bits)
     return f"{low}" if low == high else f"{low} to {high}"
-
-
-def _outcomes(found: Experiment) -> str:
-    unit = found.on.error_of(8)
-    ends = (
-        (one, "∞" if one.high == UNBOUNDED else f"{one.high / unit:.3g}") for one in intervals(frontier(found.model))
-    )
-    return "in D(U8): " + ", ".join(f"{one.outcome} for E in [{one.low / unit:.3g}, {high})" for one, high in ends)
 
 
 def _lost(found: Experiment) -> str:
