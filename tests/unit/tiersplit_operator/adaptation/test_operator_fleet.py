@@ -1,7 +1,4 @@
-"""Many resources: adoption, reports, looks, and writes that fail, against an API and a registry in memory.
-
-The loop's seconds are virtual, so that what is bounded in them does not depend on the machine.
-"""
+"""Many resources: adoption, reports, looks, and writes that fail, against an API and a registry in memory."""
 
 import asyncio
 import contextlib
@@ -63,7 +60,7 @@ class World:
 
 
 def run(work):
-    """Run `work` in a world whose fleet runs beside it."""
+    """Run `work` in a world whose fleet runs beside it; the loop's seconds are virtual."""
 
     async def main():
         world = World()
@@ -172,8 +169,7 @@ def test_a_report_that_says_something_else_is_acted_on_within_a_second():
     async def work(world):
         await world.adopt(wanted=resource(adaptation={"pollingPeriodSeconds": 3600}))
         world.report()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = (loop := asyncio.get_running_loop()).time()
         down = [link(PLACES[0], 0, down=True)]
         world.fleet.report(KEY, head(plans(), FAST, epoch=world.api.route().epoch, estimates=down))
         await world.until(lambda: world.api.route().selected == EDGE, "the head falls back")
