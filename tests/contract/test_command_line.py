@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 
+from tests.support.patience import START_S
 from tests.support.problem_documents import TWO_LAYERS as CHAIN
 from tiersplit_cli.main import build_app
 
@@ -20,7 +21,7 @@ COMMANDS = {
 
 def tiersplit(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tiersplit_cli", *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "tiersplit_cli", *arguments], capture_output=True, text=True, timeout=START_S
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import START_S
 from tests.support.problem_documents import TWO_LAYERS
 
 HEAVY = ["torch", "torchvision", "sklearn", "matplotlib", "tritonclient"]
@@ -56,7 +57,7 @@ main()
 
 
 def loaded_by(script: str, *arguments: str) -> set[str]:
-    found = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=120)
+    found = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=START_S)
     assert found.returncode == 0, found.stderr
     return set(json.loads(found.stdout.splitlines()[-1]))
 

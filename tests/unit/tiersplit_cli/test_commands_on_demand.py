@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.support.patience import START_S
 from tiersplit_cli.main import build_app
 from tiersplit_cli.output import Format
 from tiersplit_cli.plain_values import plain_value, take_plain_values
@@ -29,7 +30,9 @@ print(json.dumps({"names": names, "loaded": loaded}))
 
 
 def asked_for(*names: str) -> dict[str, list[str]]:
-    done = subprocess.run([sys.executable, "-c", NAMES, *names], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", NAMES, *names], capture_output=True, text=True, timeout=START_S, check=True
+    )
     return json.loads(done.stdout)
 
 

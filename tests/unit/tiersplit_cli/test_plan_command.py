@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.support.patience import START_S
 from tests.support.problem_documents import document, spoiled
 from tests.support.quantised_problems import chain_of_four
 from tiersplit_core.planning.problem_json import problem_to_json
@@ -17,7 +18,7 @@ def run(*arguments, stdin=None):
         capture_output=True,
         text=True,
         input=stdin,
-        timeout=120,
+        timeout=START_S,
         check=False,
     )
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.oci_registry import oci_registry
 from tests.support.onnx_files import onnx_model
+from tests.support.patience import START_S
 from tiersplit_bundle import Bundle, media
 from tiersplit_bundle.access import RegistryAccess
 from tiersplit_bundle.reference import Reference
@@ -23,7 +24,7 @@ def running(tmp_path_factory):
 
 def tiersplit(cwd, *arguments):
     command = [sys.executable, "-m", "tiersplit_cli", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=START_S)
 
 
 def import_onnx(directory, running, repository, seed=0):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import START_S
+
 MANIFEST = """
 apiVersion: tiersplit.dev/v1alpha1
 kind: SplitDeployment
@@ -19,7 +21,7 @@ spec:
 
 def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "tiersplit_cli", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=START_S, check=False)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tests.support.file_server import file_server
 from tests.support.import_jobs import PLAIN, registry, validation_data
 from tests.support.oci_registry import free_port, oci_registry
 from tests.support.onnx_files import SIDE, onnx_model
+from tests.support.patience import START_S
 from tests.support.surfaces import made_up_surface, with_twins
 from tiersplit_bundle import Blob, Bundle, extend, media
 from tiersplit_bundle.job_result import MAX_BYTES, finish
@@ -331,7 +332,7 @@ def test_without_torch_an_onnx_job_works_and_a_torch_job_says_what_is_missing(ru
             [*command, *push],
             env={"TIERSPLIT_TERMINATION_FILE": str(tmp_path / "log"), "PATH": ""},
             capture_output=True,
-            timeout=120,
+            timeout=START_S,
         )
         codes.append(done.returncode)
         told.append(json.loads((tmp_path / "log").read_text()))
