@@ -27,9 +27,7 @@ from tests.support.cluster_session import (
 
 TRACE = (FAST_BPS, SLOW_BPS, MIDDLE_BPS)
 STEP_S, ROUNDS, PINNED_S = 12.0, 7, 30
-REASON = (
-    "rounds on two shared cores scatter by about a tenth; the mean itself is below the best fixed split"
-)
+REASON = "rounds on two shared cores scatter by about a tenth; the mean itself is below the best fixed split"
 CONTENDERS = 3
 """Fixed splits that are run in every round: the best of the first one, in which all are."""
 
