@@ -48,13 +48,14 @@ def useless_first(arrays: ProblemArrays, widths: WidthArrays) -> Bools:
 
     Complexity: O(L · reads).
     """
-    last_alone = ~np.isfinite(widths.seconds[:, :, :-1]).any(axis=(1, 2))
+    last_alone = np.asarray(~np.isfinite(widths.seconds[:, :, :-1]).any(axis=(1, 2)))
     found = last_alone | _as_fast_on_last(arrays, widths)
     crosses = np.zeros(arrays.layers + 1, dtype=bool)
     crosses[arrays.read_value[last_alone[arrays.read_layer]]] = True
     while True:
         early = ~found[arrays.read_layer] & (arrays.read_value > 0)
-        costly = ~(crosses | np.concatenate(([False], found)))[arrays.read_value]
+        free = np.concatenate((crosses[:1], crosses[1:] | found))
+        costly = ~free[arrays.read_value]
         left_out = np.zeros(arrays.layers, dtype=bool)
         left_out[arrays.read_value[early] - 1] = True
         left_out[arrays.read_layer[costly]] = True
@@ -65,13 +66,14 @@ def useless_first(arrays: ProblemArrays, widths: WidthArrays) -> Bools:
 
 def _as_fast_on_last(arrays: ProblemArrays, widths: WidthArrays) -> Bools:
     """Layers that may move to the last tier without being slower there or making another tier or link wait."""
-    if arrays.throughput or arrays.limits[-1] is not None:
+    limit, everything = arrays.limits[-1], int(arrays.weight_bytes.sum() + arrays.value_bytes.sum())
+    if arrays.throughput or (limit is not None and everything > limit):
         return np.zeros(arrays.layers, dtype=bool)
     earliest_s = widths.seconds[:, :, :-1].min(axis=(1, 2), initial=np.inf)
-    free = ~arrays.forced_first & (arrays.seconds[:, -1] <= earliest_s) & arrays.able[:, -1]
+    free = np.asarray(~arrays.forced_first & (arrays.seconds[:, -1] <= earliest_s) & arrays.able[:, -1])
     if arrays.way_back:
         free[arrays.outputs] = False
-    return np.asarray(free)
+    return free
 
 
 def heads_in_order(arrays: ProblemArrays) -> Bools:

@@ -163,7 +163,7 @@ def test_a_layer_that_the_last_tier_runs_slower_or_has_no_room_for_may_stay_on_t
     layers = (*problem.layers[:one], slow, *problem.layers[one + 1 :])
     for changed in (
         replace(problem, layers=layers),
-        replace(problem, tiers=(Tier("t0"), Tier("t1", 10**12))),
+        replace(problem, tiers=(Tier("t0"), Tier("t1", 10**8))),
         replace(problem, objective=Objective.THROUGHPUT),
     ):
         arrays = arrays_of(changed)
