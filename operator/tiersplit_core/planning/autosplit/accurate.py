@@ -4,20 +4,26 @@ Accuracy is measured elsewhere, on what gets deployed. So the search tells which
 again once they are there: the same measurements always give the same answer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from tiersplit_core.cost.arrays import arrays_of
 from tiersplit_core.cost.problem import Problem
-from tiersplit_core.cost.widths import named_widths
 from tiersplit_core.planning.autosplit.choice import that_matter
-from tiersplit_core.planning.autosplit.joint import JointSearch, joint_search
-from tiersplit_core.planning.autosplit.solutions import Candidate
+from tiersplit_core.planning.autosplit.joint import NAME, joint_search
+from tiersplit_core.planning.autosplit.ladder import (
+    MOST_AT_ONCE,
+    Ladder,
+    ladder_of,
+    next_to_measure,
+    open_range,
+    verdicts,
+)
+from tiersplit_core.planning.autosplit.quantised_answer import candidate_solution
 from tiersplit_core.planning.options import SolverOptions
 from tiersplit_core.planning.plan import Plan
+from tiersplit_core.planning.solution import Solution
 from tiersplit_core.quantization.forms import RunForm
-
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +39,23 @@ class AccuratePlans:
     unrated: tuple[Plan, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class FastestRated:
+    """The fastest plan with bit widths that is known to be accurate.
+
+    Attributes:
+        solution: that plan; None where none is, or layers as they are cost no more.
+        unrated: how many plans with bit widths may be faster, but were not measured.
+    """
+
+    solution: Solution | None
+    unrated: int
+
+
 def accurate_plans(
     problems: Iterable[Problem], form: RunForm, accuracies: Mapping[str, float], least: float, options: SolverOptions
 ) -> AccuratePlans:
     """The fastest accurate plan of each problem, if it has bit widths.
-
-    Candidates are bisected in the order of their seconds, in which those that matter fall in distortion.
 
     Args:
         problems: the same layers under several conditions, with variants of one form.
@@ -47,31 +64,38 @@ def accurate_plans(
         least: the accuracy that must be reached.
         options: as for any solver.
     """
-    chosen: dict[str, Plan] = {}
-    unrated: dict[str, Plan] = {}
-    for problem in problems:
-        found = joint_search(arrays_of(problem), options)
-        plans = [plan_of(found, candidate, form) for candidate in that_matter(found.candidates)]
-        rated, plan = _bisected(plans, accuracies, least)
-        if plan is not None and plan.widths:
-            (chosen if rated else unrated)[plan.digest] = plan
-    return AccuratePlans(tuple(chosen.values()), tuple(unrated.values()))
+    return decided([ladder_of(joint_search(arrays_of(p), options), form) for p in problems], accuracies, least)
 
 
-def plan_of(found: JointSearch, candidate: Candidate, form: RunForm) -> Plan:
-    """The plan that a candidate is."""
-    arrays = found.search.arrays
-    return Plan(arrays.placement_of(candidate.split.tiers), named_widths(arrays.problem.layers, candidate.choice), form)
+def decided(ladders: Iterable[Ladder], accuracies: Mapping[str, float], least: float) -> AccuratePlans:
+    """The fastest accurate plan of each ladder, as far as measurements allow; arguments as `accurate_plans`.
+
+    What is chosen was measured itself: a plan that computes the same as a measured one is still asked for, as its own
+    answers are what its stages are checked against.
+    """
+    ladders = list(ladders)
+    known = verdicts(ladders, accuracies, least)
+    fastest = {}
+    for ladder in ladders:
+        opened = open_range(ladder, known)
+        if not opened and opened.stop < len(ladder):
+            plan = ladder[opened.stop].plan
+            fastest[plan.digest] = plan
+    narrow = [plan for plan in fastest.values() if plan.widths]
+    chosen = tuple(plan for plan in narrow if plan.digest in accuracies)
+    lacking = (plan for plan in narrow if plan.digest not in accuracies)
+    return AccuratePlans(chosen, (*lacking, *next_to_measure(ladders, known))[:MOST_AT_ONCE])
 
 
-def _bisected(plans: Sequence[Plan], accuracies: Mapping[str, float], least: float) -> tuple[bool, Plan | None]:
-    """(True, the fastest accurate plan or None), or (False, the plan whose accuracy is asked for)."""
-    low, high = 0, len(plans)
-    while low < high:
-        middle = (low + high) // 2
-        plan = plans[middle]
-        if plan.widths and plan.digest not in accuracies:
-            return False, plan
-        accurate = not plan.widths or accuracies[plan.digest] >= least - _ROUNDING
-        low, high = (low, middle) if accurate else (middle + 1, high)
-    return True, plans[high] if high < len(plans) else None
+def fastest_rated(
+    problem: Problem, form: RunForm, accuracies: Mapping[str, float], least: float, options: SolverOptions
+) -> FastestRated:
+    """What is known of one problem without measuring anything; arguments as `accurate_plans`."""
+    found = joint_search(arrays_of(problem), options)
+    ladder = ladder_of(found, form)
+    opened = open_range(ladder, verdicts([ladder], accuracies, least))
+    best = next(iter(that_matter(found.candidates)[opened.stop :]), None)
+    if best is None or not best.choice.any():
+        return FastestRated(None, len(opened))
+    solution = candidate_solution(found.search, best, NAME, None)
+    return FastestRated(replace(solution, plan=found.plan_of(best, form)), len(opened))

@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.support.quantised_problems import chain_of_four, quantised
+from tests.support.quantised_problems import chain_of_four, like_resnet50, quantised
 from tiersplit_core.cost.arrays import arrays_of
 from tiersplit_core.errors import ProblemError
-from tiersplit_core.planning.autosplit.accurate import accurate_plans
-from tiersplit_core.planning.autosplit.joint import solve_accurately
+from tiersplit_core.planning.autosplit.accurate import accurate_plans, decided
+from tiersplit_core.planning.autosplit.joint import joint_search, solve_accurately
+from tiersplit_core.planning.autosplit.ladder import MOST_AT_ONCE, ladder_of
 from tiersplit_core.planning.options import SolverOptions
 from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.quantised_terms import quantised_terms, runs_on_first_tier
@@ -19,6 +21,8 @@ from tiersplit_core.quantization.forms import RunForm
 RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 OPTIONS = SolverOptions()
 MOST_ROUNDS = 40
+SPEEDS = (0.1, 0.32, 1.0, 3.2, 10.0)
+"""A deployment looks for plans at so many times the bandwidth that it declares."""
 
 
 def accuracy_of(problem, plan):
@@ -31,8 +35,13 @@ def accuracy_of(problem, plan):
     return 1.0 - sum(variants[name][pair] for name, pair in plan.widths.items())
 
 
+def at_speeds(problem):
+    link = problem.links[0]
+    return [replace(problem, links=(replace(link, bandwidth_bps=link.bandwidth_bps * f),)) for f in SPEEDS]
+
+
 def rated(problems, least):
-    """What is found once every plan that is asked for was rated, and how many were."""
+    """What is found once every plan that is asked for was rated, and how accurate those are."""
     accuracies = {}
     for _ in range(MOST_ROUNDS):
         found = accurate_plans(problems, RunForm.INT8, accuracies, least, OPTIONS)
@@ -71,11 +80,25 @@ def test_what_a_plan_with_widths_costs_is_what_the_search_said(problem):
 def test_one_plan_may_be_the_best_at_several_bandwidths_and_is_asked_for_once():
     problem = chain_of_four()
     slower = [replace(problem, links=(replace(problem.links[0], bandwidth_bps=1e6 * f),)) for f in (0.99, 1.0, 1.01)]
-    first = accurate_plans(slower, RunForm.INT8, {}, 0.9, OPTIONS)
-    assert len(first.unrated) == 1
+    asked = accurate_plans(slower, RunForm.INT8, {}, 0.9, OPTIONS).unrated
+    assert len({plan.digest for plan in asked}) == len(asked) <= MOST_AT_ONCE
     chosen, accuracies = rated(slower, 0.9)
     assert len(chosen) == 1
     assert accuracies[chosen[0].digest] >= 0.9
+
+
+@pytest.mark.parametrize("make", [chain_of_four, like_resnet50])
+def test_two_rounds_are_enough_for_a_network_at_five_bandwidths(make):
+    problem = make()
+    ladders = [ladder_of(joint_search(arrays_of(there), OPTIONS), RunForm.INT8) for there in at_speeds(problem)]
+    every = {step.plan.digest: accuracy_of(problem, step.plan) for ladder in ladders for step in ladder}
+    for least in np.quantile(list(every.values()), (0.0, 0.2, 0.5, 0.9, 1.0)).tolist():
+        accuracies = {}
+        for _ in range(2):
+            accuracies |= {plan.digest: every[plan.digest] for plan in decided(ladders, accuracies, least).unrated}
+        found = decided(ladders, accuracies, least)
+        assert not found.unrated
+        assert all(accuracies[plan.digest] >= least - 1e-9 for plan in found.chosen)
 
 
 def test_widths_that_a_layer_lacks_are_refused_and_what_does_not_fit_has_no_terms():
