@@ -4,7 +4,6 @@ What is predicted is what the operator would go by: the surface under the loads 
 serves. What the profiles alone say, which were made when nothing else ran there, stands beside it.
 """
 
-import re
 import sys
 import tempfile
 import time
@@ -34,7 +33,6 @@ REASON = (
     "a limit of 150m is 1.5 ms in every 10: what it makes of a few milliseconds depends on what the stage did just "
     "before and on what the link does meanwhile, and plans are priced by sums"
 )
-LOAD = re.compile(r"^tiersplit_tier_load(?:\{[^}]*\})? ([0-9.e+-]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def cases_of(product, client, surface, batch):
 def case_of(product, client, surface, digest, bps, pictures):
     links.set_link(EDGE, MDC, bps)
     links.set_link(MDC, CLOUD, DECLARED_BPS)
-    loads = loads_of(product, surface.tiers)
+    loads = tuple(product.load(tier) for tier in surface.tiers)
     product.pin(digest)
     product.wait(lambda: ask(client, product, pictures)[1] == digest, f"plan {digest} served", PIN_S)
     measured_s = ask_often(client, product, pictures)
@@ -101,12 +99,6 @@ def case_of(product, client, surface, digest, bps, pictures):
     found = Case(surface.latency_s(digest, replace(rested, load=loads)), surface.latency_s(digest, rested), measured_s)
     print(f"{digest[7:15]} {bps:g} {len(pictures)} {loads}: {found}", file=sys.stderr, flush=True)
     return found
-
-
-def loads_of(product, tiers):
-    """What each tier says of itself now."""
-    found = (LOAD.search(product.metrics(tier)) for tier in tiers)
-    return tuple(1.0 if load is None else float(load[1]) for load in found)
 
 
 def ask_often(client, product, pictures):

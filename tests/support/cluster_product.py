@@ -1,6 +1,7 @@
 """A SplitDeployment on the test cluster: what tests do to it and ask about it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -118,6 +119,11 @@ class Product:
         """What Prometheus would read from a stage."""
         address = self.pod(tier, node)["status"]["podIP"]
         return httpx.get(f"http://{address}:{METRICS_PORT}/metrics", timeout=10, trust_env=False).text
+
+    def load(self, tier: str) -> float:
+        """What a tier's stage says of itself: how much slower than profiled it runs."""
+        found = re.search(r"^tiersplit_tier_load(?:\{[^}]*\})? ([0-9.e+-]+)$", self.metrics(tier), re.MULTILINE)
+        return 1.0 if found is None else float(found[1])
 
     def ask_stock_client(self, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Answers to requests by Triton's own client, in a process of its own."""

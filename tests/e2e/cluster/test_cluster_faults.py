@@ -57,7 +57,16 @@ def test_up_repairs_what_was_killed(probes: Probes) -> None:
     cluster.up()
     after = {name: processes.recorded(name) for name in processes.names()}
     assert {name for name in after if after[name] != before[name]} == set(victims)
-    assert set(probes.run("mdc", "resolve", "kubernetes.default.svc.cluster.local")) == {"10.96.0.1"}
+    # The kubelet finds its container runtime again a moment after both are up.
+    assert wait_until(lambda: resolved(probes, "mdc"), "a command ran on the repaired node", 60, 1) == {"10.96.0.1"}
+
+
+def resolved(probes: Probes, node: str) -> set[str]:
+    """What a pod of the node makes of the API server's name; nothing where no command can be run in it yet."""
+    try:
+        return set(probes.run(node, "resolve", "kubernetes.default.svc.cluster.local"))
+    except ClusterError:
+        return set()
 
 
 def test_a_fault_needs_a_component_that_there_is(own_cluster: None) -> None:
