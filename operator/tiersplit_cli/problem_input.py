@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tiersplit_cli.fewer_bits import NOTHING_SAID, Narrowing, given_of
 from tiersplit_core.errors import InputError, ProblemError, ProfileError
 
 if TYPE_CHECKING:
+    from tiersplit_bundle.bundle import Bundle
+    from tiersplit_cli.planned import Given
     from tiersplit_core.planning.problem import Link, Problem
     from tiersplit_core.profile.layers import TierProfile
 
@@ -47,6 +50,7 @@ class BundleRequest:
         objective: latency or throughput; None: latency.
         keep_input: whether the input stays on the first tier.
         result_back: whether the first tier needs the result.
+        narrowing: about bit widths.
     """
 
     bundle: Path | None
@@ -56,6 +60,7 @@ class BundleRequest:
     objective: str | None = None
     keep_input: bool = False
     result_back: bool = False
+    narrowing: Narrowing = NOTHING_SAID
 
 
 def check_source(problem: Path | None, request: BundleRequest) -> None:
@@ -74,15 +79,16 @@ def check_source(problem: Path | None, request: BundleRequest) -> None:
         "--keep-input": request.keep_input,
         "--result-back": request.result_back,
     }
-    for option, given in options.items():
-        if problem is not None and given:
+    typed = [option for option, given in options.items() if given]
+    for option in (*typed, *request.narrowing.options):
+        if problem is not None:
             raise InputError("it is for --bundle; a problem says it itself", option)
 
 
-def one_problem(
+def given_problem(
     problem: Path | None, request: BundleRequest, bandwidth: Sequence[str] | None, batch: int | None
-) -> "Problem":
-    """The one problem that the command line asks about.
+) -> "Given":
+    """The one problem that the command line asks about, with the bit widths that its bundle knows of.
 
     Args:
         problem: a document, or None.
@@ -93,19 +99,21 @@ def one_problem(
     Raises:
         InputError: the problem, the bundle, a profile or an option is wrong.
     """
-    from tiersplit_core.planning.problem_json import problem_from_json  # noqa: PLC0415 - numpy is not needed for --help
+    from tiersplit_cli.planned import Given  # noqa: PLC0415 - numpy is not needed for --help
+    from tiersplit_core.planning.problem_json import problem_from_json  # noqa: PLC0415
     from tiersplit_core.units import parse_quantity  # noqa: PLC0415
 
     check_source(problem, request)
     if problem is not None:
         if bandwidth:
             raise InputError("it is for --bundle; a problem says it itself", "--bandwidth")
-        return problem_from_json(read_document(problem), batch)
+        return Given(problem_from_json(read_document(problem), batch))
     bits = [float(parse_quantity(text, "--bandwidth")) for text in bandwidth or ()]
     if not bits or min(bits) <= 0:
         raise InputError("--bundle needs a bandwidth above zero for its links, such as 10M", "--bandwidth")
-    size = batch or 1
-    return problems_of_bundle(request, bits, [size])[size]
+    bundle, profiles = _opened(request)
+    as_it_is = _problem_of(request, bundle, profiles, bits, batch or 1)
+    return given_of(as_it_is, bundle, next(iter(profiles.values())), request.narrowing)
 
 
 def read_document(path: Path) -> Any:
@@ -140,34 +148,45 @@ def problems_of_bundle(
     Raises:
         InputError: the bundle, a profile or an option is wrong.
     """
+    bundle, profiles = _opened(request)
+    return {batch: _problem_of(request, bundle, profiles, bandwidth_bps, batch) for batch in batches}
+
+
+def _opened(request: BundleRequest) -> "tuple[Bundle, dict[str, TierProfile]]":
+    """The bundle, and its profiles by tier, first tier first."""
     from tiersplit_bundle.bundle import Bundle  # noqa: PLC0415 - only problems of bundles need it
-    from tiersplit_core.planning.build import problem_from_profiles  # noqa: PLC0415
-    from tiersplit_core.planning.problem import Objective, Tier  # noqa: PLC0415
 
     if request.bundle is None:
         raise InputError("write the bundle's directory", "--bundle")
-    opened = Bundle.open(request.bundle)
-    profiles = _read_profiles(request.profiles or (), opened.graph_digest)
+    bundle = Bundle.open(request.bundle)
+    return bundle, _read_profiles(request.profiles or (), bundle.graph_digest)
+
+
+def _problem_of(
+    request: BundleRequest,
+    bundle: "Bundle",
+    profiles: "dict[str, TierProfile]",
+    bandwidth_bps: Sequence[float],
+    batch: int,
+) -> "Problem":
+    from tiersplit_core.planning.build import problem_from_profiles  # noqa: PLC0415
+    from tiersplit_core.planning.problem import Objective, Tier  # noqa: PLC0415
+
     names = list(profiles)
     objective = request.objective or Objective.LATENCY.value
     if objective not in [objective.value for objective in Objective]:
         raise InputError(f"{objective!r} is neither latency nor throughput", "--objective")
     limits = _limits(request.memory or (), names)
-    tiers: list[Tier] = [Tier(name, limits.get(name)) for name in names]
-    links = _links(names, bandwidth_bps, request.latency or ["0s"])
-    return {
-        batch: problem_from_profiles(
-            opened.graph,
-            profiles,
-            tiers,
-            links,
-            Objective(objective),
-            names[0] if request.keep_input else None,
-            names[0] if request.result_back else None,
-            batch,
-        )
-        for batch in batches
-    }
+    return problem_from_profiles(
+        bundle.graph,
+        profiles,
+        [Tier(name, limits.get(name)) for name in names],
+        _links(names, bandwidth_bps, request.latency or ["0s"]),
+        Objective(objective),
+        names[0] if request.keep_input else None,
+        names[0] if request.result_back else None,
+        batch,
+    )
 
 
 def per_link(values: Sequence[Any], links: int, option: str) -> list[Any]:

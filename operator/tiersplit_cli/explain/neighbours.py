@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiersplit_cli.explain.splits import SplitCost, cost_of
+from tiersplit_cli.explain.costs import Costs
+from tiersplit_cli.explain.splits import SplitCost
 from tiersplit_core.cost.arrays import Ints, ProblemArrays
 
 _MAX_MOVES = 400
@@ -28,22 +29,22 @@ class Neighbour:
     differences: tuple[tuple[str, float], ...]
 
 
-def neighbours_of(arrays: ProblemArrays, tiers: Ints, limit: int = 6) -> tuple[Neighbour, ...]:
+def neighbours_of(costs: Costs, tiers: Ints, limit: int = 6) -> tuple[Neighbour, ...]:
     """The nearest legal plans by cost, then the plans that use one tier alone.
 
     Args:
-        arrays: the problem.
+        costs: of the problem.
         tiers: the plan's tier per layer, shape (L,).
         limit: how many single-layer moves to return.
     """
-    plan = cost_of(arrays, tiers)
-    moves = [_neighbour(arrays, plan, change, moved) for change, moved in _moves(arrays, tiers)]
+    arrays, plan = costs.arrays, costs.of(tiers)
+    moves = [_neighbour(costs, plan, change, moved) for change, moved in _moves(arrays, tiers)]
     moves.sort(key=lambda other: (not other.cost.allowed, other.extra_s))
     single = []
     for tier, place in enumerate(arrays.problem.tiers):
         alone = np.full(arrays.layers, tier, dtype=np.int64)
         if tuple(alone.tolist()) != plan.tiers:
-            single.append(_neighbour(arrays, plan, f"everything on {place.name}", alone))
+            single.append(_neighbour(costs, plan, f"everything on {place.name}", alone))
     return (*moves[:limit], *single)
 
 
@@ -72,8 +73,8 @@ def _room(arrays: ProblemArrays, tiers: Ints) -> tuple[Ints, Ints]:
     return lowest, highest
 
 
-def _neighbour(arrays: ProblemArrays, plan: SplitCost, change: str, tiers: Ints) -> Neighbour:
-    cost = cost_of(arrays, tiers)
+def _neighbour(costs: Costs, plan: SplitCost, change: str, tiers: Ints) -> Neighbour:
+    cost = costs.of(tiers)
     before = {piece.what: piece.seconds for piece in plan.pieces}
     after = {piece.what: piece.seconds for piece in cost.pieces}
     names = dict.fromkeys([*before, *after])

@@ -24,6 +24,7 @@ section p{max-width:85ch;margin:0 0 12px}
 .tile span{color:#5b6673;font-size:14px}
 svg{display:block;width:100%;height:auto}
 .scroll{overflow-x:auto}
+.scroll+.scroll{margin-top:22px}
 table{border-collapse:collapse;width:100%;font-size:14.5px;font-variant-numeric:tabular-nums}
 th{text-align:left;color:#5b6673;font-weight:600;border-bottom:2px solid #e3e7ec;
 padding:7px 12px 7px 0;vertical-align:bottom}

@@ -9,10 +9,12 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from tiersplit_cli.explain.narrow import Narrow
+from tiersplit_cli.explain.narrow_picture import HEIGHTS, draw_bits, draw_distortion
 from tiersplit_cli.explain.reason import RANGE, Explanation
 from tiersplit_cli.explain.splits import SplitCost
 from tiersplit_cli.explain.style import ACCENT, FAINT, INK, LINKS, PAPER, REGIONS, TIERS, light_grid, look, new_figure
-from tiersplit_cli.explain.sweep import Interval, Sweep
+from tiersplit_cli.explain.sweep import Interval, PlanKey, Sweep
 from tiersplit_cli.explain.words import current_interval, plan_label
 from tiersplit_core.cost.arrays import Bools, Floats
 from tiersplit_core.units import format_bandwidth, format_seconds
@@ -25,6 +27,7 @@ def picture(explanation: Explanation) -> Figure:
     """All pictures on one sheet."""
     links = len(explanation.sweeps)
     heights = [4.2, *[3.5] * links] + ([5.2] if explanation.regions else [])
+    heights += HEIGHTS if explanation.narrow is not None else ()
     with look():
         figure = new_figure(11.5, sum(heights) + 0.5)
         figure.suptitle(_headline(explanation), x=0.012, ha="left", fontsize=16, fontweight="bold")
@@ -33,12 +36,25 @@ def picture(explanation: Explanation) -> Figure:
         for axes, sweep in zip(rows[1:], explanation.sweeps, strict=False):
             draw_sweep(axes, explanation, sweep)
         if explanation.regions:
-            draw_regions(rows[-1], explanation)
+            draw_regions(rows[1 + links], explanation)
+        if explanation.narrow is not None:
+            draw_bits(rows[-2], explanation.narrow)
+            draw_distortion(rows[-1], explanation.narrow)
+    return figure
+
+
+def bits_picture(narrow: Narrow) -> Figure:
+    """The picture of a plan's bit widths alone."""
+    with look():
+        figure = new_figure(11.2, sum(HEIGHTS))
+        above, below = figure.subplots(2, 1, height_ratios=HEIGHTS)
+        draw_bits(above, narrow)
+        draw_distortion(below, narrow)
     return figure
 
 
 def _headline(explanation: Explanation) -> str:
-    label = plan_label(explanation.arrays.problem, explanation.plan.tiers)
+    label = plan_label(explanation.arrays.problem, explanation.key)
     return f"Why {label}: {format_seconds(explanation.plan.objective_s)}, {explanation.solution.status.value}"
 
 
@@ -56,11 +72,11 @@ def one(explanation: Explanation, which: str, sweep: Sweep | None = None) -> Fig
     return figure
 
 
-def plan_colours(explanation: Explanation) -> Mapping[tuple[int, ...], str]:
+def plan_colours(explanation: Explanation) -> Mapping[PlanKey, str]:
     """A colour per plan, the same in every picture; the chosen plan has the first."""
-    plans = [explanation.plan.tiers]
-    plans += [interval.line.tiers for sweep in explanation.sweeps for interval in sweep.intervals]
-    plans += [line.tiers for line in explanation.regions]
+    plans = [explanation.key]
+    plans += [interval.line.key for sweep in explanation.sweeps for interval in sweep.intervals]
+    plans += [line.key for line in explanation.regions]
     return {plan: REGIONS[i % len(REGIONS)] for i, plan in enumerate(dict.fromkeys(plans))}
 
 
@@ -181,14 +197,14 @@ def draw_sweep(axes: Axes, explanation: Explanation, sweep: Sweep) -> None:
     points = np.tile(1.0 / explanation.arrays.bandwidth_bps, (len(bandwidth), 1))
     points[:, sweep.link] = 1.0 / bandwidth
     seen = [interval for interval in sweep.intervals if interval.high_bps > low and interval.low_bps < high]
-    curves = {interval.line.tiers: interval.line.seconds(points) for interval in seen}
-    for tiers, seconds in curves.items():
-        axes.plot(bandwidth, seconds, color=colours[tiers], linewidth=1.1, alpha=0.55)
+    curves = {interval.line.key: interval.line.seconds(points) for interval in seen}
+    for key, seconds in curves.items():
+        axes.plot(bandwidth, seconds, color=colours[key], linewidth=1.1, alpha=0.55)
     best = np.min(np.stack(list(curves.values())), axis=0)
     for interval in seen:
         inside = (bandwidth >= interval.low_bps) & (bandwidth <= interval.high_bps)
         axes.plot(
-            bandwidth[inside], best[inside], color=colours[interval.line.tiers], linewidth=4.2, solid_capstyle="round"
+            bandwidth[inside], best[inside], color=colours[interval.line.key], linewidth=4.2, solid_capstyle="round"
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -254,9 +270,8 @@ def _name_intervals(axes: Axes, explanation: Explanation, seen: Sequence[Interva
     whole = np.log(shown[1] / shown[0])
     for interval in seen:
         low, high = max(interval.low_bps, shown[0]), min(interval.high_bps, shown[1])
-        tiers = interval.line.tiers
-        axes.axvspan(low, high, 0.94, 1.0, color=colours[tiers], linewidth=0)
-        label = plan_label(problem, tiers)
+        axes.axvspan(low, high, 0.94, 1.0, color=colours[interval.line.key], linewidth=0)
+        label = plan_label(problem, interval.line.key)
         if np.log(high / low) / whole > 0.0092 * len(label):
             axes.text(
                 (low * high) ** 0.5,
@@ -295,11 +310,11 @@ def draw_regions(axes: Axes, explanation: Explanation) -> None:
     points = np.tile(1.0 / explanation.arrays.bandwidth_bps, (_GRID, _GRID, 1))
     points[..., 0], points[..., 1] = 1.0 / xs[None, :], 1.0 / ys[:, None]
     winner = np.stack([line.seconds(points) for line in explanation.regions]).argmin(axis=0)
-    shades = ListedColormap([colours[line.tiers] for line in explanation.regions])
+    shades = ListedColormap([colours[line.key] for line in explanation.regions])
     axes.pcolormesh(xs, ys, winner, cmap=shades, vmin=-0.5, vmax=len(explanation.regions) - 0.5, rasterized=True)
     free = _away_from(xs, first.bandwidth_bps, 0.12)[None, :] | _away_from(ys, second.bandwidth_bps, 0.08)[:, None]
     for i, line in enumerate(explanation.regions):
-        _name_region(axes, (winner == i) & free, (xs, ys), plan_label(problem, line.tiers))
+        _name_region(axes, (winner == i) & free, (xs, ys), plan_label(problem, line.key))
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.plot(first.bandwidth_bps, second.bandwidth_bps, "o", color=PAPER, markeredgecolor=ACCENT, markeredgewidth=2.5,

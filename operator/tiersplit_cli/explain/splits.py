@@ -29,7 +29,7 @@ class SplitCost:
         tiers: tier per layer, by position.
         objective_s: seconds of the objective.
         pieces: compute and transmission seconds in the order of the flow, each with its share of serving.
-        allowed: it fits the memory and keeps the input where it must stay.
+        allowed: it fits the memory, each tier can run its layers, and the input stays where it must.
     """
 
     position: int
@@ -43,8 +43,9 @@ def cost_of(arrays: ProblemArrays, tiers: Ints, position: int | None = None) -> 
     """The cost of a placement given as a tier per layer, shape (L,)."""
     objective_s, _, _ = breakdown(arrays, tiers)
     head = int((tiers == 0).sum()) if position is None else position
-    fits = not exceeded_tiers(arrays, tiers) and not (arrays.forced_first & (tiers > 0)).any()
-    return SplitCost(head, tuple(tiers.tolist()), objective_s, pieces_of(arrays, tiers), fits)
+    fits = not exceeded_tiers(arrays, tiers) and not len(arrays.misplaced(tiers))
+    allowed = fits and not (arrays.forced_first & (tiers > 0)).any()
+    return SplitCost(head, tuple(tiers.tolist()), objective_s, pieces_of(arrays, tiers), allowed)
 
 
 def pieces_of(arrays: ProblemArrays, tiers: Ints) -> tuple[Piece, ...]:
@@ -72,24 +73,13 @@ def _piece(sent: Transmission) -> Piece:
     return Piece(f"{sent.source} → {sent.target}", sent.seconds + sent.serving_s, is_link=True)
 
 
-def split_costs(arrays: ProblemArrays) -> tuple[SplitCost, ...]:
-    """For each k = 0 … L: the first k layers on the first tier, the rest divided as well as split points can.
-
-    A dynamic program over (tier, split point): the cost of a link depends on its split point alone, so the best
-    continuation of every prefix follows from those of the next tier. O(M·L²) numpy operations, M tiers, L layers.
-    """
-    continuation = _continuations(arrays)
-    return tuple(
-        cost_of(arrays, _tiers_from(arrays, [k, *_follow(continuation, k)]), k) for k in range(arrays.layers + 1)
-    )
+def tiers_from(arrays: ProblemArrays, continuation: Sequence[Ints], start: int) -> Ints:
+    """Tier per layer where the first tier ends before layer `start`, and the others where `continuation` has them."""
+    ends = np.array([start, *_follow(continuation, start)][: arrays.tiers - 1])
+    return np.searchsorted(ends, np.arange(arrays.layers), side="right").astype(np.int64)
 
 
-def _tiers_from(arrays: ProblemArrays, ends: Sequence[int]) -> Ints:
-    """Tier per layer where tier t ends before layer `ends[t]`."""
-    return np.searchsorted(np.array(ends[: arrays.tiers - 1]), np.arange(arrays.layers), side="right").astype(np.int64)
-
-
-def _follow(continuation: list[Ints], start: int) -> list[int]:
+def _follow(continuation: Sequence[Ints], start: int) -> list[int]:
     ends, at = [], start
     for best in continuation:
         at = int(best[at])
@@ -97,8 +87,12 @@ def _follow(continuation: list[Ints], start: int) -> list[int]:
     return ends
 
 
-def _continuations(arrays: ProblemArrays) -> list[Ints]:
-    """For tiers 1 … M − 2: where the tier best ends, given where it starts, shape (L + 1,) each."""
+def continuations(arrays: ProblemArrays) -> list[Ints]:
+    """For tiers 1 … M − 2: where the tier best ends, given where it starts, shape (L + 1,) each; layers as they are.
+
+    A dynamic program over (tier, split point): the cost of a link depends on its split point alone, so the best
+    continuation of every prefix follows from those of the next tier. O(M·L²) numpy operations, M tiers, L layers.
+    """
     count = arrays.layers + 1
     prefix = np.vstack([np.zeros(arrays.tiers), np.cumsum(arrays.seconds, axis=0)])
     combine = np.maximum if arrays.throughput else np.add

@@ -9,8 +9,8 @@ from tiersplit_core.cost.arrays import Floats, Ints, ProblemArrays, arrays_of
 from tiersplit_core.cost.latency import terms_of
 from tiersplit_core.planning.problem import Problem
 
-Solve = Callable[[Problem], Ints]
-"""Answers a problem with the best plan's tier per layer, shape (L,)."""
+PlanKey = tuple[tuple[int, ...], tuple[int, ...]]
+"""What a plan is: the tier of each layer, and the variant that each runs."""
 
 _TOLERANCE = 1e-9
 
@@ -21,6 +21,7 @@ class PlanLine:
 
     Attributes:
         tiers: tier per layer.
+        choice: variant per layer, 0 where it runs as it is.
         compute_s: per tier, of layers and of serving, shape (M,).
         fixed_s: propagation latency per link, shape (M - 1,).
         bits: bits per link, shape (M - 1,).
@@ -28,10 +29,16 @@ class PlanLine:
     """
 
     tiers: tuple[int, ...]
+    choice: tuple[int, ...]
     compute_s: Floats
     fixed_s: Floats
     bits: Floats
     throughput: bool
+
+    @property
+    def key(self) -> PlanKey:
+        """What tells the plan from others."""
+        return self.tiers, self.choice
 
     def seconds(self, inverse_bandwidth: Floats) -> Floats:
         """The objective at inverse bandwidths, shape (…, M - 1) -> (…)."""
@@ -39,6 +46,10 @@ class PlanLine:
         if self.throughput:
             return np.asarray(np.maximum(links.max(axis=-1), self.compute_s.max()))
         return np.asarray(links.sum(axis=-1) + self.compute_s.sum())
+
+
+Solve = Callable[[Problem], PlanLine]
+"""Answers a problem with the best plan's line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +81,14 @@ class Sweep:
         return tuple(interval.high_bps for interval in self.intervals[:-1])
 
 
-def line_of(arrays: ProblemArrays, tiers: Ints) -> PlanLine:
-    """The line of a placement given as a tier per layer, shape (L,)."""
+def line_of(arrays: ProblemArrays, tiers: Ints, choice: Ints | None = None) -> PlanLine:
+    """The line of a placement given as a tier per layer, shape (L,), at the widths of a choice, shape (L,)."""
+    variants = np.zeros_like(tiers) if choice is None else choice
     terms = terms_of(arrays, tiers)
     fixed = terms.link_trips * arrays.latency_s
     bits = np.asarray(8.0 * terms.link_bytes, dtype=np.float64)
-    return PlanLine(tuple(tiers.tolist()), terms.tier_s, fixed, bits, arrays.throughput)
+    key = tuple(tiers.tolist()), tuple(variants.tolist())
+    return PlanLine(*key, terms.tier_s, fixed, bits, arrays.throughput)
 
 
 def with_bandwidth(problem: Problem, link: int, bandwidth_bps: float) -> Problem:
@@ -100,7 +113,7 @@ def sweep_link(problem: Problem, link: int, low_bps: float, high_bps: float, sol
         return point
 
     def best(inverse: float) -> PlanLine:
-        return line_of(arrays, solve(with_bandwidth(problem, link, 1.0 / inverse)))
+        return solve(with_bandwidth(problem, link, 1.0 / inverse))
 
     start, end = 1.0 / high_bps, 1.0 / low_bps
     if arrays.throughput:
@@ -120,7 +133,7 @@ def _meet(
     """The lines of the envelope between two points whose best lines are known."""
     (start, first), (end, last) = left, right
     slope = first.bits[link] - last.bits[link]
-    if first.tiers == last.tiers or slope <= 0:
+    if first.key == last.key or slope <= 0:
         return [first] if _same(first, last, at(end)) else [first, last]
     middle = float((last.seconds(at(0.0)) - first.seconds(at(0.0))) / slope)
     if not start < middle < end:
@@ -137,7 +150,7 @@ def _same(one: PlanLine, other: PlanLine, point: Floats) -> bool:
 
 def _intervals(pool: list[PlanLine], at: Callable[[float], Floats], start: float, end: float) -> tuple[Interval, ...]:
     """Who is lowest where, read from a fine grid whose changes are narrowed by bisection."""
-    lines = list({line.tiers: line for line in pool}.values())
+    lines = list({line.key: line for line in pool}.values())
     grid = np.geomspace(start, end, 2001)
     points = np.stack([at(float(value)) for value in grid])
     winner = np.stack([line.seconds(points) for line in lines]).argmin(axis=0)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tiersplit_cli.explain.costs import Costs
 from tiersplit_cli.explain.neighbours import neighbours_of
-from tiersplit_cli.explain.reason import explain_problem
-from tiersplit_cli.explain.splits import split_costs
-from tiersplit_cli.explain.sweep import sweep_link, with_bandwidth
+from tiersplit_cli.explain.reason import explain_problem, plan_line
+from tiersplit_cli.explain.sweep import PlanLine, sweep_link, with_bandwidth
 from tiersplit_cli.explain.why_page import explanation_to_json, write_html, write_png
 from tiersplit_cli.explain.words import plan_label, sentences
 from tiersplit_cli.main import main
@@ -68,9 +68,13 @@ def chain(objective: Objective = Objective.LATENCY) -> Problem:
 
 
 def best_tiers(problem: Problem) -> Ints:
+    return np.array(best_line(problem).tiers)
+
+
+def best_line(problem: Problem) -> PlanLine:
     plan = solve(problem, "auto").plan
     assert plan is not None
-    return arrays_of(problem).tiers_of(plan.placement)
+    return plan_line(problem, plan)
 
 
 @given(problems())
@@ -78,7 +82,7 @@ def best_tiers(problem: Problem) -> Ints:
 def test_each_split_point_has_the_best_division_of_the_rest(problem: Problem) -> None:
     arrays = arrays_of(problem)
     count, tiers = arrays.layers, arrays.tiers
-    for split in split_costs(arrays):
+    for split in Costs(arrays).split_points():
         ends = itertools.combinations_with_replacement(range(split.position, count + 1), tiers - 2)
         every = [np.searchsorted([split.position, *end], np.arange(count), side="right") for end in ends]
         assert split.objective_s == pytest.approx(min(objective_s(arrays, choice) for choice in every), rel=1e-9)
@@ -87,7 +91,7 @@ def test_each_split_point_has_the_best_division_of_the_rest(problem: Problem) ->
 @given(problems())
 @settings(max_examples=40, deadline=None)
 def test_the_parts_of_a_split_add_up_to_its_latency(problem: Problem) -> None:
-    for split in split_costs(arrays_of(problem)):
+    for split in Costs(arrays_of(problem)).split_points():
         seconds = [piece.seconds for piece in split.pieces]
         if problem.objective is Objective.LATENCY:
             assert sum(seconds) == pytest.approx(split.objective_s, rel=1e-9, abs=1e-15)
@@ -100,7 +104,7 @@ def test_the_parts_of_a_split_add_up_to_its_latency(problem: Problem) -> None:
 def test_the_sweep_names_the_best_plan_at_any_bandwidth(problem: Problem, exponent: float) -> None:
     latency = replace(problem, objective=Objective.LATENCY)
     now = latency.links[0].bandwidth_bps
-    sweep = sweep_link(latency, 0, now / 1000, now * 1000, best_tiers)
+    sweep = sweep_link(latency, 0, now / 1000, now * 1000, best_line)
     bandwidth = now * 10**exponent
     there = with_bandwidth(latency, 0, bandwidth)
     named = next(interval for interval in sweep.intervals if bandwidth <= interval.high_bps)
@@ -110,7 +114,7 @@ def test_the_sweep_names_the_best_plan_at_any_bandwidth(problem: Problem, expone
 
 def test_two_plans_are_equally_good_at_a_breakpoint() -> None:
     problem = chain()
-    sweep = sweep_link(problem, 0, 1e4, 1e10, best_tiers)
+    sweep = sweep_link(problem, 0, 1e4, 1e10, best_line)
     assert len(sweep.breakpoints_bps) >= 2
     for below, above in itertools.pairwise(sweep.intervals):
         there = arrays_of(with_bandwidth(problem, 0, below.high_bps))
@@ -122,7 +126,7 @@ def test_two_plans_are_equally_good_at_a_breakpoint() -> None:
 @settings(max_examples=40, deadline=None)
 def test_no_neighbour_of_the_best_plan_is_better_and_all_are_legal(problem: Problem) -> None:
     arrays, tiers = arrays_of(problem), best_tiers(problem)
-    for other in neighbours_of(arrays, tiers):
+    for other in neighbours_of(Costs(arrays), tiers):
         assert other.extra_s >= -1e-9
         place = dict(zip((layer.name for layer in problem.layers), other.cost.tiers, strict=True)) | {"input": 0}
         assert all(place[name] <= place[layer.name] for layer in problem.layers for name in layer.inputs)
@@ -132,7 +136,7 @@ def test_no_neighbour_of_the_best_plan_is_better_and_all_are_legal(problem: Prob
 def test_the_words_name_the_plan_its_neighbours_and_the_bandwidths(objective: Objective) -> None:
     explanation = explain_problem(chain(objective), 2.0)
     words = " ".join(sentences(explanation))
-    assert plan_label(explanation.arrays.problem, explanation.plan.tiers).split()[0] in words
+    assert plan_label(explanation.arrays.problem, explanation.key).split()[0] in words
     assert "Not " in words
     assert "edge:mdc is at 10 Mbps" in words
     assert "would change" in words
