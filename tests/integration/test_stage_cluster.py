@@ -1,5 +1,6 @@
 """Stages as pods run them: probes, routes from a mount, blobs from a registry, and stops that cost no request."""
 
+import contextlib
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +20,16 @@ from tests.support.cluster_stages import (
     wait_probe,
 )
 from tests.support.oci_registry import free_port, oci_registry
+from tests.support.patience import PATIENCE_S, START_S
 from tests.support.stages import Controller, StageProcess, TinyModel, wait_for
+from tiersplit_core.errors import UnavailableError
 from tiersplit_wire.client import InferenceClient, reply_of, request_of
 from tiersplit_wire.v1 import inference_pb2_grpc
 
 PAIR = ("edge", "cloud")
 PLANS = ("000", "011")
+SLOW_TO_LEAVE = ("--drain-wait-s", "5")
+"""So long a stage answers after it was told to stop, and the test has time to see that."""
 
 
 class Pods:
@@ -60,7 +65,7 @@ class Pods:
     def ask(self, address, seed=0):
         x = np.random.default_rng(seed).normal(size=(2, 4)).astype(np.float32)
         with InferenceClient(address) as client:
-            reply = client.infer(MODEL, {"image": x}, timeout_s=20)
+            reply = client.infer(MODEL, {"image": x}, timeout_s=PATIENCE_S)
         np.testing.assert_allclose(reply.outputs["scores"], self.model.reference(x)["scores"], rtol=1e-4, atol=1e-5)
         return reply.parameters["plan"]
 
@@ -90,7 +95,7 @@ def health_of(stage):
 
 def test_probes_tell_liveness_from_the_start_and_readiness_from_the_first_plan_that_serves(pods):
     cloud = pods.start("cloud", cached=False)
-    edge = pods.start("edge", cached=False)
+    edge = pods.start("edge", *SLOW_TO_LEAVE, cached=False)
     for stage in (cloud, edge):
         assert probe(health_of(stage), "liveness") == "SERVING"
         assert {probe(health_of(stage), name) for name in ("", "readiness")} == {"NOT_SERVING"}
@@ -102,20 +107,40 @@ def test_probes_tell_liveness_from_the_start_and_readiness_from_the_first_plan_t
     wait_probe(health_of(edge), "readiness", "NOT_SERVING")
     assert probe(health_of(edge), "liveness") == "SERVING"
     assert pods.ask(edge.client_address) == "011"  # it still answers while everybody takes note
-    assert edge.process.wait(20) == 0
+    assert edge.process.wait(PATIENCE_S) == 0
+
+
+@contextlib.contextmanager
+def computing(pods, stage):
+    """One request after the other meanwhile, however many find no plan that serves yet."""
+    stop = threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            with contextlib.suppress(UnavailableError):
+                pods.ask(stage.client_address)
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask)
+        try:
+            yield
+        finally:
+            stop.set()
+            asked.result()
 
 
 def test_a_compute_thread_that_hangs_fails_liveness_until_it_moves_again(pods):
     edge = pods.start("edge", "--slowdown", "10000", "--stuck-s", "0.05", cached=False)
     pods.publish(1, ["000"], "000", "127.0.0.1:1")
-    wait_probe(health_of(edge), "liveness", "NOT_SERVING")
-    wait_probe(health_of(edge), "readiness", "SERVING", 60)
+    with computing(pods, edge):
+        wait_probe(health_of(edge), "liveness", "NOT_SERVING")
+    wait_probe(health_of(edge), "readiness", "SERVING", START_S)
     wait_probe(health_of(edge), "liveness", "SERVING")
 
 
 def test_a_stop_costs_clients_that_know_nothing_of_it_no_request(pods):
     pods.publish(1, ["000"], "000", "127.0.0.1:1")
-    first = pods.start("edge", cached=False)
+    first = pods.start("edge", *SLOW_TO_LEAVE, cached=False)
     wait_probe(health_of(first), "readiness", "SERVING")
     service = Service(first.client_address)
     stop, answered, failed = threading.Event(), [], []
@@ -126,7 +151,7 @@ def test_a_stop_costs_clients_that_know_nothing_of_it_no_request(pods):
             stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)
             while not stop.is_set():
                 try:
-                    reply = reply_of(stub.ModelInfer(request_of(MODEL, {"image": x}), timeout=20))
+                    reply = reply_of(stub.ModelInfer(request_of(MODEL, {"image": x}), timeout=PATIENCE_S))
                     expected = pods.model.reference(x)["scores"]
                     answered.append(np.allclose(reply.outputs["scores"], expected, rtol=1e-4, atol=1e-5))
                 except grpc.RpcError as error:
@@ -137,11 +162,11 @@ def test_a_stop_costs_clients_that_know_nothing_of_it_no_request(pods):
             clients = [pool.submit(client, seed) for seed in range(4)]
             current = first
             for _ in range(3):
-                following = pods.start("edge", cached=False)
+                following = pods.start("edge", *SLOW_TO_LEAVE, cached=False)
                 wait_probe(health_of(following), "readiness", "SERVING")
                 current.process.terminate()
                 service.target = following.client_address  # as endpoints change once a pod terminates
-                assert current.process.wait(20) == 0
+                assert current.process.wait(PATIENCE_S) == 0
                 current, seen = following, len(answered)
                 wait_for(lambda seen=seen: len(answered) > seen + 20, what="the next pod answers")
             stop.set()
@@ -175,12 +200,12 @@ def test_each_tier_pulls_what_it_needs_and_starts_again_with_registry_and_contro
     pods.bundle = push_model(pods.model, registry.host)
     cloud, edge = pods.start("cloud"), pods.start("edge")
     pods.publish(1, PLANS, "011", cloud.address)
-    wait_for(lambda: ready(edge) and pods.ask(edge.client_address) == "011", 40, "the pulled segments serve")
+    wait_for(lambda: ready(edge) and pods.ask(edge.client_address) == "011", what="the pulled segments serve")
     a, b, c = pods.model.segments
     wait_for(lambda: ready(cloud))
     everything = {d for segment in (a, b, c) for d in (segment.blob, *segment.weights)}
     wait_for(
-        lambda: kept_blobs(pods.cache("edge")) == everything | {pods.model.golden}, 40, "the fallback is pulled too"
+        lambda: kept_blobs(pods.cache("edge")) == everything | {pods.model.golden}, what="the fallback is pulled too"
     )
     assert kept_blobs(pods.cache("cloud")) == {d for segment in (b, c) for d in (segment.blob, *segment.weights)}
     registry.end()
@@ -189,7 +214,7 @@ def test_each_tier_pulls_what_it_needs_and_starts_again_with_registry_and_contro
     cloud = pods.start("cloud")
     pods.publish(2, PLANS, "011", cloud.address)
     edge = pods.start("edge")
-    wait_for(lambda: ready(edge) and pods.ask(edge.client_address) == "011", 40, "it serves from its cache")
+    wait_for(lambda: ready(edge) and pods.ask(edge.client_address) == "011", what="it serves from its cache")
 
 
 def test_a_registry_that_is_away_is_reported_and_tried_until_it_is_back(pods, tmp_path):
@@ -200,12 +225,12 @@ def test_a_registry_that_is_away_is_reported_and_tried_until_it_is_back(pods, tm
     try:
         edge = pods.start("edge", controller=controller.address)
         controller.publish(pods.route(1, ["000"], "000"))
-        problem = wait_for(lambda: controller.reports.get("edge") and controller.reports["edge"].problem, 40)
+        problem = wait_for(lambda: controller.reports.get("edge") and controller.reports["edge"].problem)
         assert f"127.0.0.1:{port}" in problem
         report = controller.reports["edge"]
         assert (report.instance, report.node, report.namespace) == ("edge-pod", "edge-node", NAMESPACE)
         with oci_registry(tmp_path / "registry", port):
-            controller.wait_active("000", 60)
+            controller.wait_active("000", START_S)
             assert controller.reports["edge"].problem == ""
         assert pods.ask(edge.client_address) == "000"
     finally:
@@ -222,9 +247,9 @@ def test_a_cache_that_is_too_small_is_explained_and_the_old_plan_serves_on(pods,
         cloud = pods.start("cloud", "--cache-limit-bytes", str(first + 100), controller=controller.address)
         edge = pods.start("edge", controller=controller.address)
         controller.publish(pods.route(1, ["001"], "001", cloud=[cloud.address]))
-        controller.wait_active("001", 40)
+        controller.wait_active("001")
         controller.publish(pods.route(2, ["001", "011"], "011", cloud=[cloud.address]))
-        problem = wait_for(lambda: controller.reports["cloud"].problem, 40)
+        problem = wait_for(lambda: controller.reports["cloud"].problem)
         assert "sizeLimit" in problem
         assert pods.ask(edge.client_address) == "001"
         assert controller.reports["edge"].active == "001"
