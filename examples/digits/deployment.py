@@ -17,7 +17,7 @@ from tiersplit_local.control import ask
 
 NAME = "digits"
 """The deployment's name in split.yaml, by which clients call the model too."""
-READY_WITHIN_S = 300.0
+READY_WITHIN_S = 900.0
 COMMAND_WITHIN_S = 30.0
 STOP_WITHIN_S = 20.0
 _HEAD = "head: "

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.local_run import NAME, ROOT, LocalRun, running
 from tests.support.onnx_files import SIDE, onnx_model
+from tests.support.patience import PATIENCE_S, START_S
 
 pytestmark = pytest.mark.slow
 MANIFEST = """
@@ -36,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
 def ask(run: LocalRun, *cases: dict[str, object]) -> list[dict[str, object]]:
     """What the stock client gets, in a process of its own."""
     command = [sys.executable, str(ROOT / "tests" / "support" / "triton_client.py"), run.head, NAME]
-    done = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True, timeout=START_S, check=True)
     answers: list[dict[str, object]] = json.loads(done.stdout)
     return answers
 
@@ -52,11 +53,11 @@ def test_a_request_by_the_names_of_the_onnx_file_is_answered_as_the_file_answers
     image = np.random.default_rng(0).random((1, 3, SIDE, SIDE), dtype=np.float32)
     expected = ort.InferenceSession(onnx_model()).run(["scores"], {"image": image})[0]
     given = ["image", "FP32", list(image.shape), image.ravel().tolist()]
-    (answer,) = ask(run, {"inputs": [given], "outputs": ["scores"], "timeout_s": 30})
+    (answer,) = ask(run, {"inputs": [given], "outputs": ["scores"], "timeout_s": PATIENCE_S})
     np.testing.assert_allclose(answer["outputs"]["scores"], expected, rtol=1e-4, atol=1e-5)  # type: ignore[index]
 
 
 def test_a_request_by_another_name_is_told_the_right_one(run: LocalRun) -> None:
     given = ["input", "FP32", [1, 3, SIDE, SIDE], [0.0] * (3 * SIDE * SIDE)]
-    (answer,) = ask(run, {"inputs": [given], "timeout_s": 30})
+    (answer,) = ask(run, {"inputs": [given], "timeout_s": PATIENCE_S})
     assert "expected the inputs ['image']" in str(answer["message"])

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.support.local_run import LocalRun, environment, reference_answers, running, wait_for
+from tests.support.patience import PATIENCE_S, START_S
 from tiersplit_wire.client import InferenceClient
 
 pytestmark = pytest.mark.slow
@@ -42,14 +43,14 @@ def settle(run: LocalRun) -> None:
     run.ask(pin=None)
     run.ask(link={"from": "edge", "to": "mdc", "bandwidth": "100M", "latency_s": 0.001})
     run.ask(link={"from": "mdc", "to": "cloud", "bandwidth": "200M", "latency_s": 0.001})
-    wait_for(lambda: all(plan["selectable"] for plan in run.status()["plans"]), 60, "all plans verified")
-    wait_for(lambda: current_layers(run).get("cloud"), 60, "the cloud is used")
+    wait_for(lambda: all(plan["selectable"] for plan in run.status()["plans"]), START_S, "all plans verified")
+    wait_for(lambda: current_layers(run).get("cloud"), START_S, "the cloud is used")
 
 
 class Load:
     """Requests one after the other until stopped; every answer is compared with the unsplit model's."""
 
-    def __init__(self, run: LocalRun, timeout_s: float = 30.0) -> None:
+    def __init__(self, run: LocalRun, timeout_s: float = PATIENCE_S) -> None:
         self.images, self.expected = reference_answers(run.folder, 8)
         self.answered, self.wrong, self.plans = 0, 0, Counter[str]()
         self.failures: list[str] = []
@@ -83,7 +84,7 @@ class Load:
     def more(self, count: int) -> None:
         """Wait until so many more requests were answered."""
         target = self.answered + count
-        wait_for(lambda: self.answered >= target, 60, f"{count} more answers; {self.failures[-1:]}")
+        wait_for(lambda: self.answered >= target, START_S, f"{count} more answers; {self.failures[-1:]}")
 
 
 def test_it_answers_like_the_unsplit_model(run: LocalRun) -> None:
@@ -106,7 +107,7 @@ def test_triton_s_stock_client_is_answered(run: LocalRun) -> None:
         "print(result.get_response().outputs[0].shape)\n"
     )
     command = [sys.executable, "-c", script, run.head]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[1, 10]"
 
@@ -117,9 +118,9 @@ def test_a_slow_link_brings_the_layers_to_the_edge_and_a_fast_one_brings_them_ba
         load.more(10)
         said = run.command("link", "set", "edge:mdc", "--bandwidth", "50k")
         assert "edge:mdc 50 kbps" in said
-        wait_for(lambda: current_layers(run).get("edge"), 60, "layers on the edge")
+        wait_for(lambda: current_layers(run).get("edge"), START_S, "layers on the edge")
         run.command("link", "set", "edge:mdc", "--bandwidth", "100M")
-        wait_for(lambda: not current_layers(run).get("edge"), 60, "layers off the edge again")
+        wait_for(lambda: not current_layers(run).get("edge"), START_S, "layers off the edge again")
         load.more(5)
     assert (load.failures, load.wrong) == ([], 0)
     reasons = [event["reason"] for event in run.status()["history"]]
@@ -131,10 +132,10 @@ def test_a_dead_link_falls_back_to_the_edge_and_returns_without_losing_a_request
     with Load(run) as load:
         load.more(5)
         run.ask(link={"from": "edge", "to": "cloud", "bandwidth": "0"})
-        wait_for(lambda: fell_back_to_the_edge(run), 30, "fallback")
+        wait_for(lambda: fell_back_to_the_edge(run), START_S, "fallback")
         load.more(3)
         run.ask(link={"from": "edge", "to": "cloud", "bandwidth": "100M"})
-        wait_for(lambda: current_layers(run).get("cloud"), 60, "return")
+        wait_for(lambda: current_layers(run).get("cloud"), START_S, "return")
         load.more(5)
     assert (load.failures, load.wrong) == ([], 0)
     verdicts = [event["verdict"] for event in run.status()["history"]]
@@ -152,10 +153,10 @@ def test_a_killed_stage_is_replaced_and_its_plans_return_after_their_golden_chec
         load.more(5)
         wait_for(
             lambda: any(t["name"] == tier and t["restarts"] > state["restarts"] for t in run.status()["tiers"]),
-            60,
+            START_S,
             "restart",
         )
-        wait_for(lambda: current_layers(run).get("cloud"), 60, "return")
+        wait_for(lambda: current_layers(run).get("cloud"), START_S, "return")
         load.more(5)
     assert (load.failures, load.wrong) == ([], 0)
 
@@ -167,7 +168,7 @@ def test_twenty_forced_moves_under_load_lose_nothing(run: LocalRun) -> None:
         for i in range(20):
             digest = digests[i % len(digests)]
             run.ask(pin=digest)
-            wait_for(lambda wanted=digest: run.status()["active"] == wanted, 30, "the pinned plan serves")
+            wait_for(lambda wanted=digest: run.status()["active"] == wanted, START_S, "the pinned plan serves")
             load.more(2)
     assert (load.failures, load.wrong) == ([], 0)
     assert set(load.plans) == set(digests)
@@ -176,7 +177,7 @@ def test_twenty_forced_moves_under_load_lose_nothing(run: LocalRun) -> None:
 def test_a_second_run_of_the_same_name_is_refused(run: LocalRun) -> None:
     command = [sys.executable, "-m", "tiersplit_cli", "run", "-f", "split.yaml"]
     done = subprocess.run(
-        command, cwd=run.folder, env=environment(), capture_output=True, text=True, timeout=60, check=False
+        command, cwd=run.folder, env=environment(), capture_output=True, text=True, timeout=START_S, check=False
     )
     assert done.returncode == 1
     assert f"running already (pid {run.process.pid})" in done.stderr
@@ -198,7 +199,7 @@ def test_wrong_commands_are_refused_with_a_hint(
     run: LocalRun, arguments: tuple[str, ...], code: int, hint: str
 ) -> None:
     command = [sys.executable, "-m", "tiersplit_cli", *arguments]
-    done = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, timeout=START_S, check=False)
     assert (done.returncode, done.stdout) == (code, "")
     assert hint in done.stderr
 
@@ -218,12 +219,12 @@ def test_sigterm_ends_everything_and_a_second_run_starts_from_what_was_kept(run:
         assert len(pids) == 5
         plans = {plan["digest"] for plan in first.status()["plans"]}
         assert first.stop() == 0
-    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids), 20, "all processes gone")
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids), PATIENCE_S, "all processes gone")
     assert not (tmp_path / ".tiersplit" / "tiny" / "running.json").exists()
     with running(tmp_path) as second:
         assert "as before" in second.said()
         assert {plan["digest"] for plan in second.status()["plans"]} == plans
         orphans = second.pids()
         second.process.kill()
-        second.process.wait(timeout=10)
-    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in orphans), 20, "no orphans")
+        second.process.wait(timeout=PATIENCE_S)
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in orphans), PATIENCE_S, "no orphans")

@@ -125,7 +125,7 @@ def cluster(api_server: ApiServer) -> Iterator[ApiServer]:
     ]
     documents += objects((ROOT / "crds" / "tiersplit.dev_splitdeployments.yaml").read_text())
     api_server.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(documents))
-    api_server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    api_server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=120s")
     return api_server
 
 

@@ -87,7 +87,7 @@ def install(api_server: ApiServer):
         return api_server.user_kubeconfig(f"system:serviceaccount:{release_namespace}:tiersplit-operator", groups)
 
     api_server.kubectl("apply", "--server-side", "-f", str(ROOT / "crds" / "tiersplit.dev_splitdeployments.yaml"))
-    api_server.kubectl("wait", "--for=condition=Established", "crd/splitdeployments.tiersplit.dev", "--timeout=30s")
+    api_server.kubectl("wait", "--for=condition=Established", "crd/splitdeployments.tiersplit.dev", "--timeout=120s")
     yield apply
     for text in made:
         api_server.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=text)

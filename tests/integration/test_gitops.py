@@ -18,6 +18,7 @@ from tests.cluster.programs import binary
 from tests.support.cluster_gate import need
 from tests.support.operator_context import manifest
 from tests.support.operator_facts import PLAN, artifact, facts, final, given, job, pod, serving, settled
+from tests.support.patience import START_S
 from tiersplit_operator.facts import Facts, JobState
 from tiersplit_operator.status import next_status
 
@@ -83,7 +84,7 @@ def asked(*resources: dict[str, Any]) -> list[dict[str, str]]:
     """What Argo CD's script, kstatus and Flux's expressions say of each resource."""
     questions = [{"object": made, "script": HEALTH, "expressions": expressions()} for made in resources]
     done = subprocess.run(
-        [str(binary("gitops"))], input=json.dumps(questions), capture_output=True, text=True, timeout=60
+        [str(binary("gitops"))], input=json.dumps(questions), capture_output=True, text=True, timeout=START_S
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -166,7 +167,7 @@ def test_argo_cd_and_flux_understand_every_state_of_a_resource():
 def test_nothing_takes_a_resource_for_ready_before_the_operator_has_looked_at_it(api_server: ApiServer):
     definition = DEFINITION.read_text()
     api_server.kubectl("apply", "--server-side", "-f", "-", stdin=definition)
-    api_server.kubectl("wait", "--for=condition=Established", "crd/splitdeployments.tiersplit.dev", "--timeout=30s")
+    api_server.kubectl("wait", "--for=condition=Established", "crd/splitdeployments.tiersplit.dev", "--timeout=120s")
     example = (EXAMPLES / "digits" / "cluster.yaml").read_text()
     api_server.kubectl("create", "namespace", "gitops")
     api_server.kubectl("apply", "-n", "gitops", "-f", "-", stdin=example)
@@ -196,7 +197,7 @@ def others(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> A
     folder = tmp_path_factory.mktemp("modules")
     definitions = [made for known in DEFINITIONS for made in objects(read(known, folder))]
     api_server.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(definitions))
-    api_server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    api_server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=120s")
     for namespace in ("argocd", "flux-system"):
         api_server.kubectl("create", "namespace", namespace)
     return api_server

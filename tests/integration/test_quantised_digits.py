@@ -20,7 +20,7 @@ from tiersplit_import.rating import rate
 from tiersplit_import.segments import materialise
 
 # Who comes first trains the network: a minute, or several where the machine is busy.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 VALIDATION = store.folder() / store.VALIDATION
 TOP1 = comparison("Top1")
 
@@ -33,7 +33,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     command = [sys.executable, "-m", "tiersplit_cli", "import", "examples.digits.model:trained", "--name", "digits"]
     command += ["--input", "pixels:FP32:-1x3x96x96", "--wire-datatype", "UINT8", "--bundle", str(path), "-o", "json"]
     command += ["--calibration", str(store.folder() / store.CALIBRATION), "--clip", "mse", "--distortion", "mse"]
-    done = subprocess.run(command, cwd=store.ROOT, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, cwd=store.ROOT, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["name"] == "digits"
     return Bundle.open(path)

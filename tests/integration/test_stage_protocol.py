@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.support.patience import PATIENCE_S, START_S
 from tests.support.stages import MODEL, deployment
 from tiersplit_wire.client import InferenceClient, request_of
 from tiersplit_wire.v1 import inference_pb2 as pb
@@ -30,7 +31,7 @@ def pair(tmp_path_factory):
 
 def triton(pair, *cases):
     command = [sys.executable, str(SCRIPT), pair.head, MODEL]
-    found = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True, timeout=60)
+    found = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True, timeout=START_S)
     assert found.returncode == 0, found.stderr
     return json.loads(found.stdout)
 
@@ -129,7 +130,7 @@ def test_health_and_reflection_answer_on_the_head(pair):
     with grpc.insecure_channel(pair.head) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         for service in ("", "inference.GRPCInferenceService"):
-            found = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+            found = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE_S)
             assert found.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -140,7 +141,7 @@ def test_a_deadline_ends_the_request_in_time(pair):
         with pytest.raises(grpc.RpcError) as caught:
             stub.ModelInfer(request, timeout=1e-4)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert isinstance(stub.ModelInfer(request, timeout=5), pb.ModelInferResponse)
+        assert isinstance(stub.ModelInfer(request, timeout=PATIENCE_S), pb.ModelInferResponse)
 
 
 def test_the_command_line_sends_an_array_and_prints_the_answer(pair, tmp_path):
@@ -148,20 +149,20 @@ def test_the_command_line_sends_an_array_and_prints_the_answer(pair, tmp_path):
     np.save(tmp_path / "x.npy", x)
     command = [sys.executable, "-m", "tiersplit_cli", "infer", "--head", pair.head]
     found = subprocess.run(
-        [*command, "--input", str(tmp_path / "x.npy"), "-o", "json"], capture_output=True, text=True, timeout=60
+        [*command, "--input", str(tmp_path / "x.npy"), "-o", "json"], capture_output=True, text=True, timeout=START_S
     )
     assert found.returncode == 0, found.stderr
     answer = json.loads(found.stdout)
     np.testing.assert_allclose(answer["outputs"]["scores"]["data"], pair.model.reference(x)["scores"][0], rtol=1e-4)
     wrong = subprocess.run(
-        [*command, "--input", str(tmp_path / "none.npy")], capture_output=True, text=True, timeout=60
+        [*command, "--input", str(tmp_path / "none.npy")], capture_output=True, text=True, timeout=START_S
     )
     assert wrong.returncode == 2
 
 
 def test_the_client_tells_ready_from_not_there(pair):
     with InferenceClient(pair.head) as client:
-        assert client.ready()
+        assert client.ready(PATIENCE_S)
         assert client.server_name() == MODEL
     with InferenceClient("127.0.0.1:1") as client:
         assert not client.ready(timeout_s=1.0)

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save
 
 from tests.support import small_cnn
+from tests.support.patience import PATIENCE_S
 from tests.support.quantised_cnn import images, quantised_cnn
 from tests.support.stages import TIERS, Controller, StageProcess, wait_for
 from tiersplit_bundle import Blob, extend, media
@@ -133,7 +134,7 @@ def test_a_quantised_plan_answers_what_was_rated(deployed, client, name, encodin
     wait_for(lambda: deployed.controller.reports["edge"].epoch == deployed.epoch)
     for seed in range(3):
         x = images(1, seed)
-        reply = client.infer(NAME, {"x": x}, timeout_s=20)
+        reply = client.infer(NAME, {"x": x}, timeout_s=PATIENCE_S)
         assert reply.parameters["plan"] == PLANS[name].digest
         assert apart(reply.outputs["y"], deployed.rated(name, x)) < 1e-5
         assert apart(reply.outputs["y"], deployed.rated("float", x)) > 1e-4, "it is not the float model that runs"
@@ -158,7 +159,7 @@ def test_what_crosses_a_link_takes_as_many_bytes_as_it_has_bits(deployed, client
     deployed.controller.wait_active(PLANS[name].digest)
     wait_for(lambda: deployed.controller.reports["edge"].epoch == deployed.epoch)
     deployed.controller.links.clear()
-    client.infer(NAME, {"x": images(1, 9)}, timeout_s=20)
+    client.infer(NAME, {"x": images(1, 9)}, timeout_s=PATIENCE_S)
     for (source, target), payload_bytes in payloads.items():
 
         def sent(source=source, target=target, payload_bytes=payload_bytes):
@@ -199,6 +200,6 @@ def test_a_plan_that_does_not_answer_as_when_it_was_rated_is_not_selectable_and_
     )
     assert list(report.selectable) == [PLANS[other].digest]
     x = images(1, 4)
-    assert apart(client.infer(NAME, {"x": x}, timeout_s=20).outputs["y"], deployed.rated(other, x)) < 1e-5
+    assert apart(client.infer(NAME, {"x": x}, timeout_s=PATIENCE_S).outputs["y"], deployed.rated(other, x)) < 1e-5
     deployed.controller.publish(deployed.route([name, other]))
     deployed.controller.wait_active(PLANS[name].digest)

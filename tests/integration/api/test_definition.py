@@ -19,7 +19,7 @@ CRD = Path(__file__).parents[3] / "crds" / "tiersplit.dev_splitdeployments.yaml"
 def server(api_server: ApiServer) -> ApiServer:
     api_server.kubectl("apply", "--server-side", "-f", str(CRD))
     api_server.kubectl(
-        "wait", "--for=condition=Established", "--timeout=30s", f"crd/{definition()['metadata']['name']}"
+        "wait", "--for=condition=Established", "--timeout=120s", f"crd/{definition()['metadata']['name']}"
     )
     return api_server
 

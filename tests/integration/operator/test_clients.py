@@ -203,7 +203,7 @@ def test_layers_put_beside_a_bundle_are_seen_at_once_and_remembered(host, tmp_pa
 
 def test_a_registry_that_is_gone_is_an_error_once_its_answers_are_old(tmp_path):
     now = [0.0]
-    client = RegistryClient(RegistryAccess(plain_http=True, attempts=1, timeout_s=2), clock=lambda: now[0])
+    client = RegistryClient(RegistryAccess(plain_http=True, attempts=1), clock=lambda: now[0])
     with oci_registry(tmp_path / "registry") as registry:
         reference = push_profiled_bundle(registry.host, tmp_path / "bundle")
         known = asyncio.run(client.artifact(reference))

@@ -29,7 +29,7 @@ def registry(tmp_path_factory):
 @pytest.fixture
 def namespace(api_server):
     api_server.kubectl("apply", "--server-side", "-f", str(ROOT / "crds" / "tiersplit.dev_splitdeployments.yaml"))
-    api_server.kubectl("wait", "--for=condition=Established", "crd/splitdeployments.tiersplit.dev", "--timeout=30s")
+    api_server.kubectl("wait", "--for=condition=Established", "crd/splitdeployments.tiersplit.dev", "--timeout=120s")
     name = f"test-{uuid.uuid4().hex[:8]}"
     api_server.kubectl("create", "namespace", name)
     return Namespace(api_server, name)
@@ -192,7 +192,8 @@ def test_another_replica_takes_over_at_once_when_the_leader_is_ended(namespace, 
 
     with operator_process(namespace, registry, tmp_path / "one.log", "one") as one:
         eventually(lambda: holder() == "one", "one leads")
-        with operator_process(namespace, registry, tmp_path / "two.log", "two"):
+        with operator_process(namespace, registry, tmp_path / "two.log", "two") as two:
+            eventually(two.alive, "two waits for its turn")
             assert one.end() == 0
             eventually(lambda: holder() == "two", "two leads", 10.0)
 

@@ -5,6 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tests.support.route_server import serve_routes
 from tests.support.stages import MODEL, StageProcess, TinyModel
 from tiersplit_operator.adaptation.succession import finished, own_plans, succeeding
@@ -29,7 +30,7 @@ class Head:
 
     def ask(self, x):
         with InferenceClient(self.stage.client_address) as client:
-            return client.infer(MODEL, {"image": x}, timeout_s=20).outputs["scores"]
+            return client.infer(MODEL, {"image": x}, timeout_s=PATIENCE_S).outputs["scores"]
 
     async def stop(self):
         assert await asyncio.to_thread(self.stage.stop) == 0
