@@ -45,6 +45,7 @@ class World:
         self.blobs: dict[str, str] = {}
         self.accuracies: dict[str, float] = {}
         self.rated: list[Plan] = []
+        self.ratings = 0
 
     def settled(self) -> Settled:
         for _ in range(STEPS):
@@ -59,6 +60,7 @@ class World:
         specs = {spec.id: spec for spec in waiting.round.specs}
         self.blobs |= {spec.id: f"sha256:{spec.id}" for spec in waiting.work.uncut}
         self.rated += waiting.work.unrated
+        self.ratings += bool(waiting.work.unrated)
         self.accuracies |= {plan.digest: self.accuracy for plan in waiting.work.unrated}
         for tier, ids in waiting.work.unmeasured.items():
             timings = {self.blobs[name]: Timing(self._seconds(tier, specs[name])) for name in ids}
@@ -96,6 +98,14 @@ def test_an_inaccurate_quantised_head_is_never_served() -> None:
 def test_a_least_accuracy_replaces_the_drop() -> None:
     surface = World(0.95, slow_edge(max_drop=None, least_accuracy=0.94)).settled().surface
     assert any(plan.widths for plan in surface.plans)
+
+
+@pytest.mark.parametrize("accuracy", [0.95, 0.979])
+def test_two_rounds_of_rating_are_enough_with_all_bit_widths(accuracy: float) -> None:
+    world = World(accuracy, slow_edge(weight_bits=(2, 4, 6, 8), activation_bits=(2, 4, 6, 8)))
+    world.settled()
+    assert len(world.rated) > 1
+    assert 1 <= world.ratings <= 2
 
 
 def test_no_plan_is_rated_twice_and_all_that_is_served_was_cut_and_rated() -> None:
