@@ -1,6 +1,6 @@
 """What a command line asks to plan, and the planner's answer with what is known of its accuracy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -83,11 +83,15 @@ def plan_given(given: Given, solver: str = AUTO, time_limit_s: float = DEFAULT_T
     if solver == AUTO and given.accuracies is not None and given.decided_by_accuracy:
         return _by_accuracy(given, given.accuracies, SolverOptions(time_limit_s, seed))
     found = [_in_form(given, form, solver, SolverOptions(time_limit_s, seed)) for form in given.forms]
-    return min(found, key=_seconds)
+    return _fastest(found)
 
 
-def _seconds(planned: Planned) -> float:
-    return inf if planned.solution.objective_s is None else planned.solution.objective_s
+def _fastest(every: Sequence[Planned]) -> Planned:
+    return min(every, key=lambda planned: _seconds(planned.solution))
+
+
+def _seconds(solution: Solution) -> float:
+    return inf if solution.objective_s is None else solution.objective_s
 
 
 def _in_form(given: Given, form: RunForm, solver: str, options: SolverOptions) -> Planned:
@@ -125,7 +129,7 @@ def _by_accuracy(given: Given, known: "Accuracies", options: SolverOptions) -> P
         if found.solution is not None:
             problem = replace(given.forms[form], max_distortion=found.solution.distortion)
             every.append(_planned(given, problem, found.solution, form, unrated))
-    return min(every, key=_seconds)
+    return _fastest(every)
 
 
 def solve_again(planned: Planned, changed: Problem, time_limit_s: float) -> Solution:
@@ -140,7 +144,7 @@ def solve_again(planned: Planned, changed: Problem, time_limit_s: float) -> Solu
         return solve(changed, AUTO, time_limit_s)
     bare = replace(changed, layers=tuple(replace(layer, variants=()) for layer in changed.layers))
     every = (solve(changed, _SEARCH, time_limit_s), solve(bare, AUTO, time_limit_s))
-    best = min(every, key=lambda found: inf if found.objective_s is None else found.objective_s)
+    best = min(every, key=_seconds)
     return replace(best, status=Status.FEASIBLE) if best.plan is not None else best
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from tiersplit_api.v1alpha1.model import Validation
 from tiersplit_bundle.accuracies import Accuracies
 from tiersplit_control.intent import Intent
+from tiersplit_core.planning.variants import useful_forms
 from tiersplit_core.quantization.forms import RunForm
-from tiersplit_core.quantization.statistics import FLOAT_BITS, Statistics
+from tiersplit_core.quantization.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +43,9 @@ UNKNOWN = Quality()
 
 
 def wanted_forms(intent: Intent) -> tuple[RunForm, ...]:
-    """The forms that are worth looking at on the first tier; none where its weights may not have fewer bits.
-
-    Integer kernels round activations too. Packed weights are slower, and there for memory's sake alone.
-    """
-    weights, activations = (
-        min(bits, default=FLOAT_BITS) < FLOAT_BITS for bits in (intent.weight_bits, intent.activation_bits)
-    )
+    """The forms that are worth looking at on the first tier; none where its weights may not have fewer bits."""
     limited = intent.tiers[0].memory_bytes is not None
-    able = {RunForm.INT8: weights and activations, RunForm.PACKED: weights and limited}
-    return tuple(form for form, is_able in able.items() if is_able)
+    return useful_forms(intent.weight_bits, intent.activation_bits, memory_limited=limited)
 
 
 def quality_of(validation: Validation, statistics: Statistics | None, accuracies: Accuracies | None) -> Quality:

@@ -62,6 +62,23 @@ def _with_variants(
     return replace(layer, elements=found.output_elements * batch, variants=variants)
 
 
+def useful_forms(
+    weight_bits: Sequence[int], activation_bits: Sequence[int], *, memory_limited: bool
+) -> tuple[RunForm, ...]:
+    """The forms that are worth looking at on a tier; none where its weights may not have fewer bits.
+
+    Integer kernels round activations too. Packed weights are slower, and there for memory's sake alone.
+
+    Args:
+        weight_bits: bit widths that weights may have.
+        activation_bits: bit widths that activations may have.
+        memory_limited: whether the tier's memory has a limit.
+    """
+    weights, activations = (min(bits, default=FLOAT_BITS) < FLOAT_BITS for bits in (weight_bits, activation_bits))
+    able = {RunForm.INT8: weights and activations, RunForm.PACKED: weights and memory_limited}
+    return tuple(form for form, is_able in able.items() if is_able)
+
+
 def with_form(
     problem: Problem,
     statistics: Statistics,
