@@ -1,14 +1,16 @@
 """Many SplitDeployments on nodes that only pretend, and what the operator takes for them."""
 
 import copy
-import re
+import itertools
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cluster import kwok
 from tests.cluster.helm import NAMESPACE as RELEASE_NAMESPACE
@@ -18,6 +20,7 @@ POOL = "pretended"
 NODES = 10
 METRICS_PORT = 8080
 GONE_S = 300
+INFINITY = float("inf")
 TOLERATION = {"key": kwok.LABEL, "operator": "Exists"}
 
 
@@ -29,18 +32,41 @@ class Effort:
         cpu_s: seconds of processor time.
         resident_bytes: memory of the largest replica.
         calls: requests to the API server.
+        reconciled: reconciles that took at most so many seconds, by those seconds.
         at_s: monotonic second of the look.
     """
 
     cpu_s: float
     resident_bytes: float
     calls: float
+    reconciled: dict[float, float]
     at_s: float
 
     def since(self, before: "Effort") -> dict[str, float]:
-        """Processors used and API calls per minute since an earlier look."""
+        """Processors used, API calls per minute and the 99th percentile of a reconcile since an earlier look."""
         took_s = self.at_s - before.at_s
-        return {"cpus": (self.cpu_s - before.cpu_s) / took_s, "calls": 60 * (self.calls - before.calls) / took_s}
+        reconciled = {edge: count - before.reconciled.get(edge, 0) for edge, count in self.reconciled.items()}
+        return {
+            "cpus": (self.cpu_s - before.cpu_s) / took_s,
+            "calls": 60 * (self.calls - before.calls) / took_s,
+            "reconcile_p99_s": quantile(reconciled, 0.99),
+        }
+
+
+def quantile(reconciled: dict[float, float], share: float) -> float:
+    """The seconds that `share` of the counted took at most, in a straight line between the histogram's edges.
+
+    Args:
+        reconciled: how many took at most so many seconds, by those seconds; the last edge is infinite.
+    """
+    edges = sorted(reconciled)
+    wanted = share * reconciled[edges[-1]]
+    below = 0.0
+    for left, right in itertools.pairwise([0.0, *edges]):
+        if reconciled[right] >= wanted > below:
+            return left + (right - left) * (wanted - below) / (reconciled[right] - below) if right < INFINITY else left
+        below = reconciled[right]
+    return 0.0
 
 
 def effort() -> Effort:
@@ -51,16 +77,30 @@ def effort() -> Effort:
         httpx.get(f"http://{pod['status']['podIP']}:{METRICS_PORT}/metrics", timeout=10, trust_env=False).text
         for pod in pods
     ]
+    metrics = [_samples(text) for text in texts]
     return Effort(
-        cpu_s=sum(_sum(text, "process_cpu_seconds_total") for text in texts),
-        resident_bytes=max(_sum(text, "process_resident_memory_bytes") for text in texts),
-        calls=sum(_sum(text, "tiersplit_operator_api_calls_total") for text in texts),
+        cpu_s=sum(_sum(found, "process_cpu_seconds_total") for found in metrics),
+        resident_bytes=max(_sum(found, "process_resident_memory_bytes") for found in metrics),
+        calls=sum(_sum(found, "tiersplit_operator_api_calls_total") for found in metrics),
+        reconciled=_reconciled(sample for found in metrics for sample in found),
         at_s=time.monotonic(),
     )
 
 
-def _sum(text: str, name: str) -> float:
-    return sum(map(float, re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)))
+def _samples(text: str) -> list[Any]:
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+
+def _sum(samples: list[Any], name: str) -> float:
+    return float(sum(sample.value for sample in samples if sample.name == name))
+
+
+def _reconciled(samples: Iterator[Any]) -> dict[float, float]:
+    counted: Counter[float] = Counter()
+    for sample in samples:
+        if sample.name == "tiersplit_operator_reconcile_seconds_bucket":
+            counted[float(sample.labels["le"])] += sample.value
+    return dict(counted)
 
 
 @contextmanager
