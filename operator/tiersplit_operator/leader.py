@@ -7,6 +7,7 @@ on the watcher's own monotonic clock.
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -81,6 +82,11 @@ class Elector:
         self._seen: tuple[str, str] = ("", "")
         self._seen_at = clock()
         self.leads = False
+
+    @property
+    def grace_s(self) -> float:
+        """Seconds between a leader that gives up and the earliest one that takes over."""
+        return self._timing.lease_s - self._timing.renew_s
 
     async def acquire(self) -> None:
         """Return once this replica leads."""
@@ -175,6 +181,23 @@ class Elector:
                 "leaseTransitions": transitions,
             },
         }
+
+
+async def kept(elector: Elector, end: Callable[[], None] = lambda: os._exit(1)) -> None:
+    """Keep the Lease; where it is lost and the process does not end by itself, end it before another replica leads.
+
+    Args:
+        elector: leads.
+        end: ends the process.
+
+    Raises:
+        LostLeadershipError: as `keep` does.
+    """
+    try:
+        await elector.keep()
+    except LostLeadershipError:
+        asyncio.get_running_loop().call_later(elector.grace_s, end)
+        raise
 
 
 def _holder(lease: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import sys
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import kopf
 
@@ -18,6 +18,7 @@ from tiersplit_core.errors import InputError, TiersplitError
 from tiersplit_operator import metrics
 from tiersplit_operator.adaptation.fleet import Fleet
 from tiersplit_operator.adaptation.polling import Poller
+from tiersplit_operator.beside import Beside
 from tiersplit_operator.census import Census
 from tiersplit_operator.clients.events import EventRecorder
 from tiersplit_operator.clients.kubernetes import KubernetesClient
@@ -27,7 +28,8 @@ from tiersplit_operator.clients.session import Call, Session, load_configuration
 from tiersplit_operator.facts import Key
 from tiersplit_operator.gather import Gatherer
 from tiersplit_operator.handlers import Handlers, watched
-from tiersplit_operator.leader import Elector
+from tiersplit_operator.indexing import wait_in_linear_time
+from tiersplit_operator.leader import Elector, kept
 from tiersplit_operator.logs import set_up_logs
 from tiersplit_operator.planner import Planner, WorkerProcess
 from tiersplit_operator.probes import probed, serve_metrics
@@ -73,12 +75,27 @@ async def run(settings: OperatorSettings) -> None:
         TiersplitError: it cannot go on; leadership that was lost included.
     """
     async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(Session(await load_configuration(), _count))
+        session = await stack.enter_async_context(await _session())
+        beside = await stack.enter_async_context(Beside())
+        lease_session = await beside.run(_session())
+        stack.push_async_callback(lambda: beside.run(lease_session.close()))
         prometheus = await stack.enter_async_context(PrometheusClient(settings.prometheus.bearer_file))
-        parts = Parts(settings, session, prometheus)
+        leadership = Leadership(Elector(settings.lease, KubernetesClient(lease_session)), beside)
+        parts = Parts(settings, session, prometheus, leadership)
         stack.callback(parts.registry.close)
         stack.callback(serve_metrics(settings.metrics_port))
         await parts.run()
+
+
+async def _session() -> Session:
+    return Session(await load_configuration(), _count)
+
+
+class Leadership(NamedTuple):
+    """Who leads, and the loop in which that is found out."""
+
+    elector: Elector
+    beside: Beside
 
 
 class Parts:
@@ -88,13 +105,15 @@ class Parts:
         settings: what is set from outside.
         session: the connection to the API server.
         prometheus: asks for observations.
+        leadership: whether this replica leads.
     """
 
-    def __init__(self, settings: OperatorSettings, session: Session, prometheus: PrometheusClient) -> None:
+    def __init__(
+        self, settings: OperatorSettings, session: Session, prometheus: PrometheusClient, leadership: Leadership
+    ) -> None:
         self.settings = settings
         api = KubernetesClient(session)
-        lease = settings.lease
-        self.elector = Elector(lease, api)
+        self.elector, self._beside = leadership
         self.handlers = Handlers(settings, self._add, self._gone, self._route_changed)
         self.store = IndexedStore(self.handlers.indexes)
         ca_file = Path(settings.registry.ca_file) if settings.registry.ca_file else None
@@ -103,12 +122,12 @@ class Parts:
         self.fleet = Fleet(settings, api, self.registry, self._changed, moved=_count_move, poller=poller)
         self.planner = Planner(self.registry, WorkerProcess(settings.planner), self._changed, settings.planner.workers)
         gatherer = Gatherer(settings, self.store, api, self.registry, self.planner, self.fleet)
-        events = EventRecorder(api, lease.identity)
+        events = EventRecorder(api, settings.lease.identity)
         self.reconciler = Reconciler(self.store, gatherer, api, self.planner, self.fleet, events)
         limits = QueueLimits(settings.concurrency, settings.resync_s)
         self.queue = WorkQueue(self.reconciler, limits, failed=_count_failure)
         self.routes = RoutesServer(settings.routes, api, self.store, self.fleet.report, lambda: self.elector.leads)
-        self.watchdog = Watchdog(self.store, api, self._lag_s)
+        self.watchdog = Watchdog(self.store, api, self._stuck_s)
         self.census = Census(self.handlers, api, settings.namespaces)
         self._leads_since = time.monotonic()
         self.sweeper = Sweeper(self.registry, settings.registry.prefix, self.reconciler.used, self.store.keys)
@@ -119,6 +138,10 @@ class Parts:
         """How late the queue is; keys that waited while another replica led are not late."""
         leads_s = time.monotonic() - self._leads_since
         return min(self.queue.lag_s, leads_s) if self.elector.leads else 0.0
+
+    def _stuck_s(self) -> float:
+        """For how long keys have waited without any of them being done."""
+        return min(self._lag_s(), self.queue.still_s)
 
     def _add(self, key: Key, after_s: float) -> None:
         self.queue.add(key, after_s)
@@ -150,11 +173,12 @@ class Parts:
         finally:
             await _cancelled([*others, watching])
             await self.planner.stop()
-            await self.elector.release()
+            await self._beside.run(self.elector.release())
             await self.routes.stop(DRAIN_S)
 
     async def _watch(self) -> None:
         """Run kopf until it is told to end; its own `run_tasks` would cancel our tasks too in the end."""
+        wait_in_linear_time()
         tasks = await kopf.spawn_tasks(
             registry=self.handlers.registry,
             # kopf would ask who the user is, and in a container the user has a number and no name.
@@ -173,10 +197,10 @@ class Parts:
 
     async def _lead(self) -> None:
         """Wait for the Lease; then the queue, adaptation and sweeping run for as long as it is kept."""
-        await self.elector.acquire()
+        await self._beside.run(self.elector.acquire())
         metrics.LEADS.set(1)
         self._leads_since = time.monotonic()
-        keeping = asyncio.create_task(self.elector.keep(), name="lease")
+        keeping = asyncio.create_task(self._beside.run(kept(self.elector)), name="lease")
         tasks = [
             keeping,
             asyncio.create_task(self.queue.run(), name="queue"),

@@ -62,6 +62,7 @@ class WorkQueue(Generic[K]):
         self._schedule: Schedule[K] = Schedule(limits.backoff, chance)
         self._slots = asyncio.Semaphore(limits.concurrency)
         self._changed = asyncio.Event()
+        self._ended_at = clock()
 
     def add(self, key: K, after_s: float = 0.0) -> None:
         """Have the key looked at within `after_s` seconds."""
@@ -81,6 +82,11 @@ class WorkQueue(Generic[K]):
     def lag_s(self) -> float:
         """How late the queue is, in seconds."""
         return self._schedule.lag_s(self._clock())
+
+    @property
+    def still_s(self) -> float:
+        """Seconds since a look last ended."""
+        return self._clock() - self._ended_at
 
     async def run(self) -> None:
         """Work until cancelled; looks that are in flight are cancelled too."""
@@ -111,6 +117,7 @@ class WorkQueue(Generic[K]):
         else:
             self._schedule.done(key, self._clock(), self._resync_s() if after_s is None else after_s)
         finally:
+            self._ended_at = self._clock()
             self._slots.release()
             self._changed.set()
 

@@ -12,7 +12,7 @@ from tiersplit_operator.store import Store
 
 PERIOD_S = 60.0
 MISSES = 3
-MAX_LAG_S = 300.0
+MAX_STUCK_S = 300.0
 
 
 class Reads(Protocol):
@@ -31,7 +31,7 @@ class Watchdog:
     Args:
         store: what the watches show.
         api: reads.
-        lag_s: how late the queue is, in seconds.
+        stuck_s: for how long keys have waited in the queue without any of them being done, in seconds.
         choose: picks one of the resources.
     """
 
@@ -39,10 +39,10 @@ class Watchdog:
         self,
         store: Store,
         api: Reads,
-        lag_s: Callable[[], float],
+        stuck_s: Callable[[], float],
         choose: Callable[[Sequence[Key]], Key] = random.choice,
     ) -> None:
-        self._store, self._api, self._lag_s, self._choose = store, api, lag_s, choose
+        self._store, self._api, self._stuck_s, self._choose = store, api, stuck_s, choose
         self._misses = 0
         self._suspect: Key | None = None
 
@@ -71,8 +71,8 @@ class Watchdog:
         """Why this process should be started again; empty: it is fine."""
         if self._misses >= MISSES:
             return f"the watch shows what was, {self._misses} times in a row"
-        if self._lag_s() > MAX_LAG_S:
-            return f"the queue is {self._lag_s():.0f} s late"
+        if self._stuck_s() > MAX_STUCK_S:
+            return f"the queue has done nothing for {self._stuck_s():.0f} s"
         return ""
 
 

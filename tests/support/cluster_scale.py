@@ -19,7 +19,7 @@ from tests.cluster.kubectl import apply, get, kubectl
 POOL = "pretended"
 NODES = 10
 METRICS_PORT = 8080
-GONE_S = 300
+GONE_S, ROLLED_S = 900, 300
 INFINITY = float("inf")
 TOLERATION = {"key": kwok.LABEL, "operator": "Exists"}
 
@@ -71,13 +71,7 @@ def quantile(reconciled: dict[float, float], share: float) -> float:
 
 def effort() -> Effort:
     """What the operator has taken so far, by its own metrics."""
-    selector = "--selector=app.kubernetes.io/name=tiersplit-operator"
-    pods = get("pods", f"--namespace={RELEASE_NAMESPACE}", selector)["items"]
-    texts = [
-        httpx.get(f"http://{pod['status']['podIP']}:{METRICS_PORT}/metrics", timeout=10, trust_env=False).text
-        for pod in pods
-    ]
-    metrics = [_samples(text) for text in texts]
+    metrics = [_metrics(pod) for pod in replicas()]
     return Effort(
         cpu_s=sum(_sum(found, "process_cpu_seconds_total") for found in metrics),
         resident_bytes=max(_sum(found, "process_resident_memory_bytes") for found in metrics),
@@ -87,7 +81,32 @@ def effort() -> Effort:
     )
 
 
-def _samples(text: str) -> list[Any]:
+def restarted() -> list[dict[str, Any]]:
+    """All replicas of the operator begin anew; those that do the work once one leads and has nothing to do any more."""
+    deployment = "deployment/tiersplit-operator"
+    kubectl("rollout", "restart", deployment, f"--namespace={RELEASE_NAMESPACE}")
+    kubectl("rollout", "status", deployment, f"--namespace={RELEASE_NAMESPACE}", f"--timeout={ROLLED_S}s")
+    wait_until(lambda: any(map(_has_done, replicas())), "an operator had looked at everything", ROLLED_S, 1)
+    return replicas()
+
+
+def _has_done(pod: dict[str, Any]) -> bool:
+    metrics = _metrics(pod)
+    looked = _sum(metrics, "tiersplit_operator_reconcile_seconds_count")
+    late = _sum(metrics, "tiersplit_operator_queue_lag_seconds")
+    return _sum(metrics, "tiersplit_operator_leader") == 1 and looked > 0 and late == 0
+
+
+def replicas() -> list[dict[str, Any]]:
+    """The operator's pods."""
+    selector = "--selector=app.kubernetes.io/name=tiersplit-operator"
+    found: list[dict[str, Any]] = get("pods", f"--namespace={RELEASE_NAMESPACE}", selector)["items"]
+    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"] and "podIP" in pod["status"]]
+
+
+def _metrics(pod: dict[str, Any]) -> list[Any]:
+    address = f"http://{pod['status']['podIP']}:{METRICS_PORT}/metrics"
+    text = httpx.get(address, timeout=30, trust_env=False).text
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
@@ -111,8 +130,10 @@ def pretended(namespace: str) -> Iterator[None]:
     try:
         yield
     finally:
-        kubectl("delete", "namespace", namespace, f"--timeout={GONE_S}s", timeout_s=GONE_S + 20)
-        kwok.scale(0)
+        try:
+            kubectl("delete", "namespace", namespace, f"--timeout={GONE_S}s", timeout_s=GONE_S + 20)
+        finally:
+            kwok.scale(0)
 
 
 def copies(manifest: dict[str, Any], namespace: str, count: int) -> Iterator[dict[str, Any]]:

@@ -6,9 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tiersplit_core.errors import ConflictError, OperationError
-from tiersplit_operator.leader import Elector, LostLeadershipError
+from tiersplit_operator.leader import Elector, LostLeadershipError, Timing, kept
 from tiersplit_operator.settings import LeaseSettings
+
+
+TIMING = Timing()
 
 
 class Clock:
@@ -51,7 +55,7 @@ class Api:
         return self.lease["spec"]["holderIdentity"]
 
 
-def elector(api, clock, name, steps=1000):
+def elector(api, clock, name, steps=1000, timing=TIMING):
     """An elector whose sleeps move the clock; after `steps` of them it is stopped."""
     left = [steps]
 
@@ -63,7 +67,7 @@ def elector(api, clock, name, steps=1000):
         await asyncio.sleep(0)
 
     lease = replace(LeaseSettings(), identity=name)
-    return Elector(lease, api, clock=clock, wall=lambda: datetime(2026, 1, 1, tzinfo=UTC), sleep=sleep)
+    return Elector(lease, api, timing, clock=clock, wall=lambda: datetime(2026, 1, 1, tzinfo=UTC), sleep=sleep)
 
 
 def run(coroutine):
@@ -166,3 +170,19 @@ def test_of_two_that_reach_for_a_free_lease_one_gets_it():
     leads, holder = run(main())
     assert sorted(leads) == [False, True]
     assert holder == ("one" if leads[0] else "two")
+
+
+def test_a_process_that_lost_the_lease_and_goes_on_is_ended_before_another_one_may_lead():
+    api, clock, ended = Api(), Clock(), asyncio.Event()
+    one = elector(api, clock, "one", timing=Timing(lease_s=0.02, renew_s=0.01, retry_s=0.005))
+
+    async def main():
+        await one.acquire()
+        api.down = True
+        with pytest.raises(LostLeadershipError):
+            await kept(one, ended.set)
+        assert not ended.is_set()
+        async with asyncio.timeout(PATIENCE_S):
+            await ended.wait()
+
+    run(main())

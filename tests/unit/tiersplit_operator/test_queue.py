@@ -120,3 +120,20 @@ def test_everything_is_looked_at_again_after_the_resync_time_spread_by_chance():
         await run_until(queue, lambda: seen == ["a", "a"])
 
     asyncio.run(main())
+
+
+def test_a_queue_that_ends_looks_is_not_still_however_many_keys_wait():
+    now = [0.0]
+
+    async def main():
+        async def work(key):
+            now[0] += 100.0
+
+        queue = WorkQueue(work, QueueLimits(concurrency=1, resync_s=1e6), clock=lambda: now[0])
+        for key in range(5):
+            queue.add(key)
+        await run_until(queue, lambda: now[0] >= 500.0)
+        return queue.still_s
+
+    assert asyncio.run(main()) == 0.0
+    assert now[0] == 500.0

@@ -29,7 +29,7 @@ class World:
         return {"metadata": {"resourceVersion": self.real}} if self.real else None
 
 
-def looks(*worlds, lag_s=0.0):
+def looks(*worlds, stuck_s=0.0):
     now = [worlds[0]]
 
     class Current:
@@ -37,7 +37,7 @@ def looks(*worlds, lag_s=0.0):
             return getattr(now[0], name)
 
     async def main():
-        dog = Watchdog(Current(), Current(), lambda: lag_s, choose=lambda keys: keys[0])
+        dog = Watchdog(Current(), Current(), lambda: stuck_s, choose=lambda keys: keys[0])
         for world in worlds:
             now[0] = world
             await dog.look()
@@ -85,6 +85,6 @@ def test_an_api_server_that_does_not_answer_and_an_empty_cluster_say_nothing():
     assert looks(*[World(watched="")] * 5) == ""
 
 
-def test_a_queue_that_is_late_is_dead():
-    assert "late" in looks(World(), lag_s=301.0)
-    assert looks(World(), lag_s=299.0) == ""
+def test_a_queue_that_does_nothing_is_dead():
+    assert "done nothing" in looks(World(), stuck_s=301.0)
+    assert looks(World(), stuck_s=299.0) == ""
