@@ -1,5 +1,6 @@
 """The small network with statistics for quantisation, and validation data that it answers rightly."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,12 @@ from tiersplit_import.sensitivity import Whole, measured
 
 def calibrated(path: Path, x: Array | None = None) -> Bundle:
     """The network's bundle at `path`, made without torch, calibrated on `x` (None: a few of `samples`)."""
-    bundle = Bundle.open(small_cnn.small_cnn(path))
+    return with_statistics(Bundle.open(small_cnn.small_cnn(path)), {"x": samples(8) if x is None else x})
+
+
+def with_statistics(bundle: Bundle, given: Mapping[str, Array]) -> Bundle:
+    """`bundle` with what a calibration on `given` finds out."""
     model, constants = read_model(bundle)
-    given = {"x": samples(8) if x is None else x}
     whole = Whole(onnx.shape_inference.infer_shapes(model), constants, bundle.graph, given)
     seen = gather(whole.model, constants, wanted_tensors(whole.model, bundle.graph), whole.samples)
     return extend(bundle, [Blob(media.QUANTIZATION, canonical_json(statistics_to_json(measured(whole, seen))))])

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.cluster import kwok
 from tests.cluster.helm import NAMESPACE as RELEASE_NAMESPACE
 from tests.cluster.kubectl import apply, get, kubectl
+from tests.cluster.waiting import wait_until
 
 POOL = "pretended"
 NODES = 10
@@ -81,13 +82,18 @@ def effort() -> Effort:
     )
 
 
-def restarted() -> list[dict[str, Any]]:
-    """All replicas of the operator begin anew; those that do the work once one leads and has nothing to do any more."""
+def restarts() -> int:
+    """How often containers of the operator's pods ended without anybody asking for it."""
+    return sum(status["restartCount"] for pod in replicas() for status in pod["status"]["containerStatuses"])
+
+
+def restart() -> None:
+    """Have all replicas of the operator begin anew; return once one leads and nothing waits for a look any more."""
     deployment = "deployment/tiersplit-operator"
-    kubectl("rollout", "restart", deployment, f"--namespace={RELEASE_NAMESPACE}")
-    kubectl("rollout", "status", deployment, f"--namespace={RELEASE_NAMESPACE}", f"--timeout={ROLLED_S}s")
+    namespace, limit = f"--namespace={RELEASE_NAMESPACE}", f"--timeout={ROLLED_S}s"
+    kubectl("rollout", "restart", deployment, namespace)
+    kubectl("rollout", "status", deployment, namespace, limit, timeout_s=ROLLED_S + 20)
     wait_until(lambda: any(map(_has_done, replicas())), "an operator had looked at everything", ROLLED_S, 1)
-    return replicas()
 
 
 def _has_done(pod: dict[str, Any]) -> bool:

@@ -11,7 +11,6 @@ from tiersplit_core.errors import ConflictError, OperationError
 from tiersplit_operator.leader import Elector, LostLeadershipError, Timing, kept
 from tiersplit_operator.settings import LeaseSettings
 
-
 TIMING = Timing()
 
 

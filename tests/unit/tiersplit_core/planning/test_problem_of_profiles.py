@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import chain, graphs, profiles
 from tiersplit_core.cost.latency import evaluate
+from tiersplit_core.cost.problem import CANNOT_RUN_S
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.graph.ir import INPUT
 from tiersplit_core.planning.build import problem_from_profiles
@@ -44,6 +45,20 @@ def test_tiers_links_objective_and_rules_are_handed_on():
     problem = problem_from_profiles(GRAPH, PROFILES, TIERS, LINKS, Objective.THROUGHPUT, "edge", "edge")
     assert (problem.tiers, problem.links, problem.outputs) == (TIERS, LINKS, ("b",))
     assert (problem.objective, problem.raw_input_tier, problem.result_tier) == (Objective.THROUGHPUT, "edge", "edge")
+
+
+@pytest.mark.parametrize(
+    ("memory_bytes", "able"), [(None, False), (10**6, False), (4000, True)], ids=["any", "more", "forbids it anyway"]
+)
+def test_a_layer_that_its_tier_could_not_hold_runs_elsewhere(memory_bytes, able):
+    """Where the memory of the problem forbids it as it is, variants of it may yet fit."""
+    edge = PROFILES["edge"]
+    unheld = {size: replace(seen, unheld={"a": 5000}) for size, seen in edge.batches.items()}
+    profiles_now, tiers = {**PROFILES, "edge": replace(edge, batches=unheld)}, (Tier("edge", memory_bytes), TIERS[1])
+    for batch in (1, 2):
+        first, second = problem_from_profiles(GRAPH, profiles_now, tiers, LINKS, batch=batch).layers
+        assert (first.seconds["edge"] < CANNOT_RUN_S) is able
+        assert second.seconds["edge"] < 1
 
 
 SERVING = ServingProfile(Overhead(0.002, 1e-6), Overhead(0.003, 2e-6), Overhead(0.004, 3e-6), Overhead(0.5))

@@ -1,6 +1,7 @@
 import copy
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -55,6 +56,19 @@ def test_seconds_in_quantised_forms_are_written_only_where_there_are_any():
     assert second["forms"]["int8"]["a"] == {"median_s": 0.3, "spread_s": 0.02, "runs": 4}
 
 
+def test_how_a_model_was_measured_that_did_not_fit_is_read_back_and_written_only_then():
+    first = replace(PROFILE.batches[1], chunks=3, unheld={"b": 5000})
+    value = json.loads(json.dumps(profile_to_json(replace(PROFILE, batches={**PROFILE.batches, 1: first}))))
+    assert profile_from_json(value, GRAPH).batches == {**PROFILE.batches, 1: first}
+    assert "chunks" not in value["batches"][1]
+    assert "unheld" not in value["batches"][1]
+
+
+def test_a_form_may_lack_layers_that_the_tier_cannot_hold_in_it():
+    value = changed("batches", 1, "forms", "int8", "a", to=KeyError)
+    assert profile_from_json(value, GRAPH).batches[8].forms[RunForm.INT8].keys() == {"b"}
+
+
 def changed(*path, to):
     value = copy.deepcopy(profile_to_json(PROFILE))
     at = value
@@ -105,9 +119,12 @@ MISTAKES = [
     (("batches", 0, "forms"), [], "$.batches[0].forms"),
     (("batches", 1, "forms", "float"), {}, "$.batches[1].forms.float"),
     (("batches", 1, "forms", "int8"), 3, "$.batches[1].forms.int8"),
-    (("batches", 1, "forms", "int8", "a"), KeyError, "$.batches[1].forms.int8.a"),
     (("batches", 1, "forms", "int8", "c"), {"median_s": 1}, "$.batches[1].forms.int8.c"),
     (("batches", 1, "forms", "int8", "b", "median_s"), -1, "$.batches[1].forms.int8.b.median_s"),
+    (("batches", 0, "chunks"), 0, "$.batches[0].chunks"),
+    (("batches", 0, "unheld"), [], "$.batches[0].unheld"),
+    (("batches", 0, "unheld"), {"c": 3}, "$.batches[0].unheld.c"),
+    (("batches", 0, "unheld"), {"a": -1}, "$.batches[0].unheld.a"),
     (("serving",), 3, "$.serving"),
     (("serving", "send"), KeyError, "$.serving.send"),
     (("serving", "queue"), {}, "$.serving.queue"),

@@ -1,11 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.profiles import chain, graphs
+from tests.support.profiles import graphs
 from tiersplit_core.graph.ir import INPUT, Layer, LayerGraph, TensorSpec
-from tiersplit_core.profile.chunks import chunks
 from tiersplit_core.profile.holding import held_bytes
-from tiersplit_core.profile.memory import predict_stage_bytes, weight_bytes, working_set_bytes
+from tiersplit_core.profile.memory import predict_stage_bytes, working_set_bytes
 
 
 def reference(graph, layers, batch, before=None):
@@ -48,24 +47,6 @@ def test_a_stage_is_its_runtime_its_weights_and_one_working_set():
     assert alone == 70_000_000
     assert 100_000_000 <= predict_stage_bytes(100_000_000, 0, 0, 1) <= 105_000_000
     assert predict_stage_bytes(5, 1000, 0, 2) - predict_stage_bytes(5, 0, 0, 2) == 1000
-
-
-@given(st.data(), st.integers(0, 10**8), st.integers(1, 4))
-def test_chunks_divide_the_layers_in_order_and_fit(data, limit, batch):
-    graph = data.draw(graphs())
-    found = chunks(graph, limit, batch)
-    assert [name for chunk in found for name in chunk] == list(graph.index)
-    earlier = set()
-    for chunk in found:
-        held = weight_bytes(graph, chunk) + reference(graph, set(chunk), batch, set(earlier))
-        assert len(chunk) == 1 or held <= limit
-        earlier |= set(chunk)
-
-
-def test_a_model_that_fits_is_one_chunk():
-    graph = chain(("a", 1, 1000, 10), ("b", 1, 1000, 10))
-    assert chunks(graph, 10_000, 1) == (("a", "b"),)
-    assert chunks(graph, 1_500, 1) == (("a",), ("b",))
 
 
 def feature(name, op, inputs, elements, weights=0):
