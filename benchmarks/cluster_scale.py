@@ -12,7 +12,7 @@ from tests.cluster import cluster
 from tests.cluster.kubectl import apply, kubectl
 from tests.cluster.waiting import wait_until
 from tests.support.cluster_digits import manifest
-from tests.support.cluster_scale import copies, effort, planned, pretended, restart, restarts
+from tests.support.cluster_scale import copies, effort, planned, pretended, restart, restarts, settle
 from tests.support.cluster_session import deployed, installed
 
 COUNTS, PATIENCE_S, LOOK_S = (100, 1000), 2400, 60
@@ -35,8 +35,9 @@ def measure(wanted, count):
         made = list(copies(wanted, NAMESPACE, count))
         for first in range(0, count, GROUP):
             apply(made[first : first + GROUP])
-        wait_until(lambda: planned(NAMESPACE) == count, f"{count} were planned", PATIENCE_S, 2)
+        wait_until(lambda: planned(NAMESPACE) == count, f"{count} were planned", PATIENCE_S, max(2, count // 100))
         after = effort()
+        settle(PATIENCE_S)
         rest, rested = look(lambda: None)
         changing, changed = look(lambda: change(count // 10))
         unasked, restarted_at = restarts(), time.monotonic()

@@ -20,7 +20,7 @@ from tests.cluster.waiting import wait_until
 POOL = "pretended"
 NODES = 10
 METRICS_PORT = 8080
-GONE_S, ROLLED_S = 900, 300
+GONE_S, ROLLED_S, QUIET_TIMES = 900, 300, 5
 INFINITY = float("inf")
 TOLERATION = {"key": kwok.LABEL, "operator": "Exists"}
 
@@ -94,6 +94,14 @@ def restart() -> None:
     kubectl("rollout", "restart", deployment, namespace)
     kubectl("rollout", "status", deployment, namespace, limit, timeout_s=ROLLED_S + 20)
     wait_until(lambda: any(map(_has_done, replicas())), "an operator had looked at everything", ROLLED_S, 1)
+
+
+def settle(patience_s: float) -> None:
+    """Return once nothing has waited for a look for a while."""
+    quiet = itertools.accumulate(
+        itertools.repeat(0), lambda times, _: times + 1 if any(map(_has_done, replicas())) else 0
+    )
+    wait_until(lambda: next(quiet) >= QUIET_TIMES, "the operator had settled", patience_s, 2)
 
 
 def _has_done(pod: dict[str, Any]) -> bool:
