@@ -12,7 +12,7 @@ from tests.cluster import cluster
 from tests.cluster.kubectl import apply, kubectl
 from tests.cluster.waiting import wait_until
 from tests.support.cluster_digits import manifest
-from tests.support.cluster_scale import copies, effort, planned, pretended, restart, restarts, settle
+from tests.support.cluster_scale import NODES, copies, effort, planned, pretended, restart, restarts, settle
 from tests.support.cluster_session import deployed, installed
 
 COUNTS, PATIENCE_S, LOOK_S = (100, 1000), 2400, 60
@@ -26,7 +26,7 @@ def main():
     with installed() as installation, deployed(installation) as product:
         bundle = product.status["surface"]["bundle"]
         rows = [found for count in COUNTS for found in measure(manifest("copy", bundle), count)]
-    publish("cluster_scale", rows, "10 fake nodes; each resource has three stages; the operator's own metrics.")
+    publish("cluster_scale", rows, f"{NODES} fake nodes; each resource has three stages; the operator's own metrics.")
 
 
 def measure(wanted, count):

@@ -18,7 +18,7 @@ from tests.cluster.kubectl import apply, get, kubectl
 from tests.cluster.waiting import wait_until
 
 POOL = "pretended"
-NODES = 10
+NODES = 14
 METRICS_PORT = 8080
 GONE_S, ROLLED_S, QUIET_TIMES = 900, 300, 5
 INFINITY = float("inf")
