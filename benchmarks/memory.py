@@ -50,18 +50,16 @@ def measure_split(path, shares, work):
     bundle = materialise(path, specs)
     order = running_order(bundle, [spec.id for spec in specs])
     for batch in BATCHES:
-        values = work / "values.safetensors"
-        write_inputs(bundle, batch, values)
+        values = write_inputs(bundle, batch, work)
         for segment in order:
             yield measure_stage(bundle, segment, batch, values, work)
 
 
 def measure_stage(bundle: Bundle, segment: BundleSegment, batch, values, work):
-    kept = work / "kept.safetensors"
+    kept = {name: str(work / f"{len(values) + i}.npy") for i, name in enumerate(segment.outputs)}
     program = Program(segment.id, str(bundle.segment_path(segment)), segment.inputs, segment.outputs)
-    job = Job((program,), str(values), 1, 0.5, min_runs=3, keep=segment.outputs, kept=str(kept))
-    seen = run_job(job, 600)
-    kept.replace(values)
+    seen = run_job(Job((program,), values, 1, 0.5, min_runs=3, keep=kept), 600)
+    values |= kept
     weights = weight_bytes(bundle.graph, segment.layers)
     held = held_bytes(bundle.graph, segment.layers, batch)
     row = {

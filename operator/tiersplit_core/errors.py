@@ -74,6 +74,10 @@ class OperationError(TiersplitError):
     """Something that should have worked did not: a process died, a file could not be written, a peer is gone."""
 
 
+class OutOfMemoryError(OperationError):
+    """A process took more memory than it may have, and was ended or gave up."""
+
+
 class UnavailableError(OperationError):
     """No path that can serve the request exists at the moment; becomes UNAVAILABLE."""
 

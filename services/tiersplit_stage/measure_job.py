@@ -18,8 +18,7 @@ from tiersplit_bundle.job_result import finish
 from tiersplit_bundle.layout import canonical_json
 from tiersplit_bundle.reference import Reference
 from tiersplit_bundle.registry import Registry
-from tiersplit_core.errors import BundleError, InputError, ProfileError, TiersplitError
-from tiersplit_core.profile.chunks import chunks
+from tiersplit_core.errors import BundleError, InputError, OutOfMemoryError, ProfileError, TiersplitError
 from tiersplit_core.profile.json import profile_to_json
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
 from tiersplit_core.profile.serving import ServingProfile
@@ -29,7 +28,6 @@ from tiersplit_stage.measure.forms import NO_FORMS, wanted_forms, with_forms
 from tiersplit_stage.measure.machine import describe_machine
 from tiersplit_stage.measure.room import room_bytes
 from tiersplit_stage.measure.segments import measure_segments, running_order
-from tiersplit_stage.measure.serving import measure_serving
 from tiersplit_stage.measure.settings import Settings
 from tiersplit_stage.measure.whole import measure_layers
 from tiersplit_stage.processors import usable_processors
@@ -106,6 +104,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         batches=tuple(sorted({int(part) for part in sizes})),
         budget_s=options.budget_s,
         memory_bytes=min((limit for limit in limits if limit is not None), default=None),
+        room_bytes=room,
     )
 
 
@@ -120,31 +119,36 @@ def _profile(registry: Registry, directory: Path, settings: Settings, options: a
 def _layers(registry: Registry, known: Bundle, settings: Settings, forms: Collection[RunForm]) -> TierProfile:
     wanted = {entry.digest for entry in known.layers if entry.media_type in _WHOLE}
     wanted.update(known.forms[form].digest for form in forms)
-    _check_memory(registry.pull_bundle(known.root, {known.graph_digest}), settings)
     bundle = registry.pull_bundle(known.root, wanted)
-    profile = with_forms(measure_layers(bundle, settings, _say), bundle, settings, forms, _say)
+    profile = with_forms(_as_they_are(bundle, settings), bundle, settings, forms, _say)
+    _say_what_is_nowhere(profile)
     return replace(profile, serving=_serving(settings, known))
+
+
+def _as_they_are(bundle: Bundle, settings: Settings) -> TierProfile:
+    try:
+        return measure_layers(bundle, settings, _say)
+    except OutOfMemoryError as error:
+        raise ProfileError(f"{error}; raise the tier's memory and resources.limits.memory", "spec.tiers") from error
+
+
+def _say_what_is_nowhere(profile: TierProfile) -> None:
+    """The layers that the tier can hold in none of the forms that were measured."""
+    seen = profile.batches[min(profile.batches)]
+    for name, needed in seen.unheld.items():
+        if not any(name in timings for timings in seen.forms.values()):
+            _say(f"tier {profile.tier!r} can hold {name!r} in no form: as it is it takes {format_bytes(needed)}")
 
 
 def _serving(settings: Settings, known: Bundle) -> ServingProfile | None:
     """What is known of the layers is not lost where serving cannot be measured: plans are made without its costs."""
+    from tiersplit_stage.measure.serving import measure_serving  # noqa: PLC0415 - gRPC takes room that layers need
+
     try:
         return measure_serving(settings, known.graph.input_bytes, _say)
     except TiersplitError as error:
         _say(f"serving is left out: {error}")
         return None
-
-
-def _check_memory(bundle: Bundle, settings: Settings) -> None:
-    """A model that cannot fit is refused before the kernel ends the process in the middle of it."""
-    limit, least = settings.memory_bytes, min(settings.batches)
-    if limit is not None and len(chunks(bundle.graph, limit, least)) > 1:
-        raise ProfileError(
-            f"the whole model does not fit the {format_bytes(limit)} that tier {settings.tier!r} has for it, so it "
-            "cannot be measured there; raise the tier's memory and resources.limits.memory, or measure it in chunks "
-            "with `tiersplit profile --memory … --push` on such a machine",
-            "spec.tiers",
-        )
 
 
 def _segments(registry: Registry, known: Bundle, settings: Settings, names: Sequence[str]) -> TierProfile:

@@ -152,22 +152,10 @@ def _count(settings: "Settings", wanted: _Wanted) -> int:
 def _tier(bundle: "Bundle", settings: "Settings", step: Callable[[str], None]) -> "TierProfile":
     """Layers, and what requests cost besides."""
     from tiersplit_stage.measure.serving import measure_serving  # noqa: PLC0415
-
-    found = _layers(bundle, settings, step)
-    return replace(found, serving=measure_serving(settings, bundle.graph.input_bytes, step))
-
-
-def _layers(bundle: "Bundle", settings: "Settings", step: Callable[[str], None]) -> "TierProfile":
-    from tiersplit_cli.chunked import chunked, fits  # noqa: PLC0415
-    from tiersplit_stage.measure.chunks import measure_chunks  # noqa: PLC0415
     from tiersplit_stage.measure.whole import measure_layers  # noqa: PLC0415
 
-    limit = settings.memory_bytes
-    if limit is None or fits(bundle.graph, limit, min(settings.batches)):
-        return measure_layers(bundle, settings, step)
-    with chunked(bundle, limit, max(settings.batches)) as (twin, ids):
-        say(f"the model is larger than {limit} bytes: measured in {len(ids)} chunks")
-        return measure_chunks(twin, settings, ids, step)
+    found = measure_layers(bundle, settings, step)
+    return replace(found, serving=measure_serving(settings, bundle.graph.input_bytes, step))
 
 
 def _load(path: Path, bundle: "Bundle", settings: "Settings") -> "TierProfile":
@@ -193,7 +181,7 @@ def _steps(title: str, total: int) -> "Iterator[Callable[[str], None]]":
 
         def step(text: str) -> None:
             bar.update(task, advance=1, description=f"{title}: {text}")
-            if "left out" in text:
+            if "left out" in text or text.endswith("chunks"):
                 say(f"[yellow]{text}[/yellow]")
 
         yield step

@@ -6,7 +6,7 @@ from dataclasses import replace
 from tiersplit_core.cost.problem import CANNOT_RUN_S, Link, Objective, Problem, ProblemLayer, Serving, Tier
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.graph.ir import LayerGraph
-from tiersplit_core.profile.batches import layer_seconds
+from tiersplit_core.profile.batches import at_batch, layer_seconds
 from tiersplit_core.profile.layers import TierProfile
 from tiersplit_core.profile.serving import ServingProfile
 
@@ -36,7 +36,7 @@ def problem_from_profiles(
     Raises:
         ProfileError: a tier has no profile, or its profile lacks a layer.
     """
-    seconds = {tier.name: _seconds(graph, profiles, tier.name, batch) for tier in tiers}
+    seconds = {tier.name: _seconds(graph, profiles, tier, batch) for tier in tiers}
     for tier in tiers[:-1]:
         seconds[tier.name] |= {layer.name: CANNOT_RUN_S for layer in graph.layers if layer.opaque}
     layers = tuple(
@@ -75,12 +75,20 @@ def serving_of(profile: TierProfile, client_bytes: int) -> Serving:
     )
 
 
-def _seconds(graph: LayerGraph, profiles: Mapping[str, TierProfile], tier: str, batch: int) -> dict[str, float]:
+def _seconds(graph: LayerGraph, profiles: Mapping[str, TierProfile], where: Tier, batch: int) -> dict[str, float]:
+    tier = where.name
     if tier not in profiles:
         given = ", ".join(profiles) or "none"
         raise ProfileError(f"the tier {tier!r} has no profile; there are {given}", f"profiles.{tier}")
-    seconds = layer_seconds(profiles[tier], batch)
+    seconds = layer_seconds(profiles[tier], batch) | _impossible(profiles[tier], where, batch)
     for layer in graph.layers:
         if layer.name not in seconds:
             raise ProfileError(f"the layer {layer.name!r} was not profiled; profile this graph", f"profiles.{tier}")
     return seconds
+
+
+def _impossible(profile: TierProfile, tier: Tier, batch: int) -> dict[str, float]:
+    """Layers that the tier could not hold when it was measured, where its memory in the problem does not say so."""
+    limit = tier.memory_bytes
+    unheld = at_batch(profile, batch).unheld.items()
+    return {name: CANNOT_RUN_S for name, needed in unheld if limit is None or needed <= limit}

@@ -58,6 +58,7 @@ def at_batch(profile: TierProfile, batch: int) -> BatchProfile:
         segments=_each(profile, batch, lambda seen: seen.segments),
         memory_bytes=round(interpolate(memory, batch)),
         forms=_each_form(profile, batch),
+        unheld={name: size for seen in profile.batches.values() for name, size in seen.unheld.items()},
     )
 
 

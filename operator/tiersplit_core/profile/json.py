@@ -91,6 +91,8 @@ def _batch_to_json(size: int, seen: BatchProfile) -> dict[str, Any]:
         "layers": _timings_to_json(seen.layers),
         "segments": _timings_to_json(seen.segments),
         **({"forms": forms} if forms else {}),
+        **({"chunks": seen.chunks} if seen.chunks > 1 else {}),
+        **({"unheld": dict(seen.unheld)} if seen.unheld else {}),
     }
 
 
@@ -129,7 +131,7 @@ def _batches(value: object, graph: LayerGraph | None) -> dict[int, BatchProfile]
 
 
 def _batch(entry: Mapping[str, object], path: str, graph: LayerGraph | None) -> BatchProfile:
-    _known(entry, {"batch", "memory_bytes", "whole", "layers", "segments", "forms"}, path)
+    _known(entry, {"batch", "memory_bytes", "whole", "layers", "segments", "forms", "chunks", "unheld"}, path)
     layers = _timings(_member(entry, "layers", path), f"{path}.layers")
     if graph is not None:
         _same_layers(layers, graph, f"{path}.layers")
@@ -139,17 +141,27 @@ def _batch(entry: Mapping[str, object], path: str, graph: LayerGraph | None) -> 
         segments=_timings(entry.get("segments", {}), f"{path}.segments"),
         memory_bytes=_integer(entry.get("memory_bytes", 0), f"{path}.memory_bytes", least=0),
         forms=_forms(entry.get("forms", {}), layers, f"{path}.forms"),
+        chunks=_integer(entry.get("chunks", 1), f"{path}.chunks", least=1),
+        unheld=_unheld(entry.get("unheld", {}), layers, f"{path}.unheld"),
     )
 
 
 def _forms(value: object, layers: Mapping[str, Timing], path: str) -> dict[RunForm, dict[str, Timing]]:
-    """Per quantised form the seconds of the same layers."""
+    """Per quantised form the seconds of those layers that the tier can hold in it."""
     entry = _object(value, path)
     _known(entry, {RunForm.INT8.value, RunForm.PACKED.value}, path)
     found = {RunForm(form): _timings(item, f"{path}.{form}") for form, item in entry.items()}
     for form, timings in found.items():
-        for name in layers.keys() ^ timings.keys():
-            raise ProfileError("each form has the seconds of exactly the batch's layers", f"{path}.{form}.{name}")
+        for name in timings.keys() - layers.keys():
+            raise ProfileError("a form has the seconds of the batch's layers alone", f"{path}.{form}.{name}")
+    return found
+
+
+def _unheld(value: object, layers: Mapping[str, Timing], path: str) -> dict[str, int]:
+    """Bytes of layers that the tier cannot hold."""
+    found = {name: _integer(item, f"{path}.{name}", least=0) for name, item in _object(value, path).items()}
+    for name in found.keys() - layers.keys():
+        raise ProfileError("the batch has no such layer", f"{path}.{name}")
     return found
 
 

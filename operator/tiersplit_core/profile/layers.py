@@ -39,7 +39,11 @@ class BatchProfile:
         whole: the whole model in one session.
         segments: seconds per segment digest (of its file in the bundle), as the segments run on a stage.
         memory_bytes: high-water mark of resident memory over the idle runtime, weights included.
-        forms: seconds per layer name with the whole model in a quantised form; only the forms that were measured.
+        forms: seconds per layer name with the whole model in a quantised form; only the forms that were measured, and
+            only the layers that the tier can hold in them.
+        chunks: in how many runs of consecutive layers the model was measured; more than one where it did not fit.
+        unheld: layers that by themselves take more bytes than the tier has, and how many; their seconds are an
+            estimate by the work that they do, for what else is said of the model, and no plan may run them there.
     """
 
     layers: Mapping[str, Timing]
@@ -47,6 +51,8 @@ class BatchProfile:
     segments: Mapping[str, Timing] = field(default_factory=dict)
     memory_bytes: int = 0
     forms: Mapping[RunForm, Mapping[str, Timing]] = field(default_factory=dict)
+    chunks: int = 1
+    unheld: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,10 +122,12 @@ def _refined(
 
 
 def _followed(seen: BatchProfile, form: Mapping[str, Timing], scaled: Mapping[str, Timing]) -> dict[str, Timing]:
-    """A form's layers, each scaled as it was where it runs as it is."""
+    """A form's layers, each scaled as it was where it runs as it is; the tier cannot hold all of them in each form."""
     before = {name: seen.layers[name].median_s for name in scaled}
     return {
-        name: _times(form[name], timing.median_s / before[name]) for name, timing in scaled.items() if before[name] > 0
+        name: _times(form[name], timing.median_s / before[name])
+        for name, timing in scaled.items()
+        if before[name] > 0 and name in form
     }
 
 

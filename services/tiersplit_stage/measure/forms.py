@@ -1,20 +1,16 @@
 """Measuring the layers of a model in its quantised forms: as the layers themselves, form by form."""
 
-import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from pathlib import Path
 
-from tiersplit_bundle.bundle import Bundle, BundleSegment
+from tiersplit_bundle.bundle import Bundle
 from tiersplit_core.errors import BundleError, InputError, OperationError
-from tiersplit_core.profile.batches import interpolate
-from tiersplit_core.profile.layers import BatchProfile, TierProfile, Timing
-from tiersplit_core.profile.memory import form_bytes
+from tiersplit_core.profile.layers import TierProfile, Timing
 from tiersplit_core.profile.refine import merge_forms
 from tiersplit_core.quantization.forms import RunForm
-from tiersplit_stage.measure.segments import program_of
+from tiersplit_stage.measure.chunks import Seen
 from tiersplit_stage.measure.settings import Say, Settings
-from tiersplit_stage.measure.whole import run_whole, too_large
+from tiersplit_stage.measure.whole import left_out, seen_per_batch
 
 NO_FORMS = "none"
 """Asked for where the layers as they are suffice."""
@@ -28,7 +24,8 @@ FormTimings = dict[int, dict[RunForm, dict[str, Timing]]]
 def measure_forms(bundle: Bundle, settings: Settings, forms: Collection[RunForm], say: Say) -> FormTimings:
     """The layers' seconds with the whole model in each of `forms`, at each batch size.
 
-    What does not fit the tier's memory, or cannot run there, is left out, and `say` is told: plans can do without it.
+    A form that does not fit the tier's memory is measured in chunks. What does not fit even so, or cannot run there, is
+    left out, and `say` is told: plans can do without it.
 
     Args:
         bundle: holds the forms.
@@ -94,30 +91,13 @@ def _check_forms(bundle: Bundle, forms: Collection[RunForm]) -> None:
             raise BundleError(f"the bundle has no form {form.value!r}; import the model with --calibration", "--forms")
 
 
-def _measured(bundle: Bundle, settings: Settings, form: RunForm, say: Say) -> Iterator[tuple[int, BatchProfile]]:
+def _measured(bundle: Bundle, settings: Settings, form: RunForm, say: Say) -> Iterator[tuple[int, Seen]]:
     """One batch size after the other, up to the first that cannot be measured."""
-    seen: dict[int, BatchProfile] = {}
-    for batch in sorted(set(settings.batches)):
-        try:
-            _check_room(bundle, settings, form, seen, batch)
-            with tempfile.TemporaryDirectory(prefix="tiersplit-measure-") as work:
-                seen[batch], _ = run_whole(bundle, settings, program_of(bundle, bundle.forms[form]), batch, Path(work))
-        except OperationError as error:
-            say(f"{form} at batch {batch} and above is left out: {error}")
-            return
-        say(f"{form} at batch {batch}")
-        yield batch, seen[batch]
-
-
-def _check_room(bundle: Bundle, settings: Settings, form: RunForm, seen: dict[int, BatchProfile], batch: int) -> None:
-    if seen:
-        needed = interpolate({size: float(found.memory_bytes) for size, found in seen.items()}, batch)
-    else:
-        needed = float(form_bytes(bundle.graph, form, _stored_bytes(bundle, bundle.forms[form]), batch))
-    reason = too_large(settings, needed)
-    if reason:
-        raise OperationError(reason)
-
-
-def _stored_bytes(bundle: Bundle, segment: BundleSegment) -> int:
-    return sum(bundle.descriptor(digest).size for digest in segment.weights)
+    measured: list[int] = []
+    try:
+        for batch, seen in seen_per_batch(bundle, settings, form, say):
+            measured.append(batch)
+            yield batch, seen
+    except OperationError as error:
+        batch = next(size for size in sorted(set(settings.batches)) if size not in measured)
+        say(left_out(form, batch, error))

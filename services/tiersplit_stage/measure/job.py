@@ -1,8 +1,11 @@
 """What a measuring process is asked and what it answers: plain values that travel as one line of JSON each."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
+
+OUT_OF_MEMORY = 3
+"""Exit code of a measuring process that needed more memory than it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Job:
 
     Attributes:
         programs: in running order.
-        values: safetensors file with the tensors that the programs need from outside, at the batch size.
+        values: NumPy file of each tensor that the programs may need from outside, at the batch size.
         threads: intra-op threads.
         budget_s: seconds of running after which no further run begins, once `min_runs` are done.
         min_runs: runs that are counted at least.
@@ -38,12 +41,12 @@ class Job:
         slowdown: the factor of an emulated tier; programs are stretched as a stage stretches its segments.
         pause_s: seconds of rest before each program runs, so that it finds caches as cold as a request does.
         kernels: whether the first program is then run again under ONNX Runtime's profiler.
-        keep: tensors to be written to `kept`, a safetensors file.
-        kept: where they are written; empty where nothing is kept.
+        keep: tensors that are written to NumPy files in the end, and where.
+        memory_bytes: what the process may take beyond the idle runtime; it gives up where it needs more. None: all.
     """
 
     programs: tuple[Program, ...]
-    values: str
+    values: Mapping[str, str]
     threads: int
     budget_s: float
     min_runs: int = 5
@@ -51,8 +54,8 @@ class Job:
     slowdown: float = 1.0
     pause_s: float = 0.0
     kernels: bool = False
-    keep: tuple[str, ...] = ()
-    kept: str = ""
+    keep: Mapping[str, str] = field(default_factory=dict)
+    memory_bytes: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -65,7 +68,7 @@ class Job:
             Program(p["name"], p["path"], tuple(p["inputs"]), tuple(p["outputs"]), tuple(p["weights"]))
             for p in value["programs"]
         )
-        return cls(**{**value, "programs": programs, "keep": tuple(value["keep"])})
+        return cls(**{**value, "programs": programs})
 
 
 @dataclass(frozen=True, slots=True)

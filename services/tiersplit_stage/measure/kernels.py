@@ -12,7 +12,7 @@ from tiersplit_core.errors import OperationError
 from tiersplit_stage.measure.attribution import attribute
 from tiersplit_stage.measure.job import Job, Kernel, Program
 from tiersplit_stage.measure.onnx_nodes import Node, read_nodes
-from tiersplit_stage.sessions import open_with, run_options, session_options
+from tiersplit_stage.sessions import open_with, release_unused, run_options, session_options
 
 _SUFFIX = "_kernel_time"
 _ROUNDING_S = 0.5e-6
@@ -21,6 +21,9 @@ _ROUNDING_S = 0.5e-6
 _MAX_RUNS = 50
 _MAX_EVENTS = 900_000
 """The profiler drops events after a million."""
+
+_EVENT_BYTES = 4096
+"""What an event takes, as text and once it is read."""
 
 
 def profile_kernels(job: Job, values: Mapping[str, Any], run_s: float) -> tuple[Kernel, ...]:
@@ -43,7 +46,10 @@ def profile_kernels(job: Job, values: Mapping[str, Any], run_s: float) -> tuple[
         feed = {name: values[name] for name in program.inputs}
         for _ in range(runs + 1):
             session.run_with_ort_values(list(program.outputs), feed, run_options(session))
-        events = json.loads(Path(session.end_profiling()).read_text())
+        written = Path(session.end_profiling())
+        del session
+        release_unused()  # the events take their place
+        events = json.loads(written.read_text())
     return _kernels(program, optimised, [event for event in events if _is_kernel(event)], runs)
 
 
@@ -60,7 +66,8 @@ def _profiling_options(threads: int, work: Path) -> ort.SessionOptions:
 
 def _runs(job: Job, run_s: float, kernels: int) -> int:
     affordable = int(job.budget_s / max(run_s, 1e-9))
-    return max(1, min(affordable, _MAX_RUNS, _MAX_EVENTS // max(1, kernels) - 1))
+    events = min(_MAX_EVENTS, _MAX_EVENTS if job.memory_bytes is None else job.memory_bytes // _EVENT_BYTES)
+    return max(1, min(affordable, _MAX_RUNS, events // max(1, kernels) - 1))
 
 
 def _is_kernel(event: Mapping[str, Any]) -> bool:

@@ -3,18 +3,18 @@
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import grpc  # noqa: F401 - a stage holds it: the memory of the idle runtime is measured with it
 import numpy as np
 import onnxruntime as ort
-from safetensors.numpy import load_file, save_file
 
 from tiersplit_stage.emulation import Emulation
 from tiersplit_stage.measure.job import Answer, Job, Program
 from tiersplit_stage.measure.kernels import profile_kernels
-from tiersplit_stage.measure.resident import peak_bytes, reset_peak, resident_bytes
+from tiersplit_stage.measure.resident import bound_memory, peak_bytes, reset_peak, resident_bytes
 from tiersplit_stage.processors import Quota, quota
 from tiersplit_stage.sessions import open_session, release_unused, run_options, trim_heap
 from tiersplit_stage.stopwatch import steady_s
@@ -30,7 +30,9 @@ def measure(job: Job) -> Answer:
     """Run `job` in this process, which should be a fresh one: memory is what the whole process holds."""
     release_unused()
     idle = resident_bytes()
-    values = {name: ort_value(array) for name, array in load_file(job.values).items()}
+    if job.memory_bytes is not None:
+        bound_memory(job.memory_bytes, job.threads)
+    values = {name: ort_value(np.load(job.values[name])) for name in _needed(job.programs)}
     base = resident_bytes()
     reset_peak()
     sessions = {program.name: _opened(program, job.threads) for program in job.programs}
@@ -38,12 +40,19 @@ def measure(job: Job) -> Answer:
     reset_peak()
     seconds, last = _repeat(job, sessions, values)
     peak = peak_bytes()
-    if job.kept:
-        save_file({name: np.ascontiguousarray(last[name].numpy()) for name in job.keep}, job.kept)
     sessions.clear()
+    for name, path in job.keep.items():
+        np.save(path, last.pop(name).numpy())
+    last.clear()
     total_s = sum(statistics.median(found) for found in seconds.values())
     kernels = profile_kernels(job, values, total_s) if job.kernels else ()
     return Answer(seconds, idle, base, loaded, load_peak, peak, kernels)
+
+
+def _needed(programs: Sequence[Program]) -> list[str]:
+    """The tensors that no program computes."""
+    made = set(chain.from_iterable(program.outputs for program in programs))
+    return sorted(set(chain.from_iterable(program.inputs for program in programs)) - made)
 
 
 def _opened(program: Program, threads: int) -> ort.InferenceSession:

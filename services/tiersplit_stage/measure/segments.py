@@ -1,11 +1,12 @@
 """Measuring segments as they will run: a session each, one after another, the values handed on between them."""
 
 import tempfile
-from collections.abc import Collection, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from tiersplit_bundle.bundle import Bundle, BundleSegment
-from tiersplit_core.errors import BundleError
+from tiersplit_core.errors import BundleError, OutOfMemoryError
 from tiersplit_core.profile.layers import Timing
 from tiersplit_stage.measure.job import Job, Program
 from tiersplit_stage.measure.process import run_job
@@ -22,8 +23,8 @@ def measure_segments(
 ) -> dict[int, dict[str, Timing]]:
     """Seconds per segment digest at each batch size.
 
-    All sessions live in one process and run in turn, each after a rest, so that a segment finds the caches as cold as
-    a request does.
+    All sessions live in one process, or in as few as the memory allows, and run in turn, each after a rest, so that a
+    segment finds the caches as cold as a request does.
     An emulated tier waits after each segment as a stage does, so the seconds contain how exactly the system waits.
 
     Args:
@@ -34,6 +35,7 @@ def measure_segments(
 
     Raises:
         BundleError: a segment is missing, or what it reads is computed nowhere.
+        OutOfMemoryError: one segment alone takes more than the tier has.
         OperationError: the measuring process failed.
     """
     chain = running_order(bundle, ids)
@@ -106,14 +108,47 @@ def _first_ready(segments: Sequence[BundleSegment], available: set[str]) -> Bund
 def _run_chain(
     bundle: Bundle, chain: Sequence[BundleSegment], settings: Settings, batch: int
 ) -> dict[str, tuple[float, ...]]:
-    programs = tuple(program_of(bundle, segment) for segment in chain)
+    programs = [program_of(bundle, segment) for segment in chain]
     with tempfile.TemporaryDirectory(prefix="tiersplit-measure-") as work:
-        values = Path(work) / "inputs.safetensors"
-        write_inputs(bundle, batch, values)
-        job = Job(
-            programs, str(values), settings.threads, settings.budget_s, slowdown=settings.slowdown, pause_s=_PAUSE_S
-        )
-        return dict(run_job(job, settings.timeout_s * settings.slowdown).seconds)
+        return _run_groups(programs, write_inputs(bundle, batch, Path(work)), settings, Path(work))
+
+
+def _run_groups(
+    programs: Sequence[Program], values: dict[str, str], settings: Settings, work: Path
+) -> dict[str, tuple[float, ...]]:
+    """Seconds per program: of all in one process, or of the halves one after the other where that takes too much."""
+    found: dict[str, tuple[float, ...]] = {}
+    waiting = deque([programs])
+    while waiting:
+        group = waiting.popleft()
+        read = {name for later in waiting for program in later for name in program.inputs}
+        outputs = dict.fromkeys(name for program in group for name in program.outputs if name in read)
+        keep = {name: str(work / f"kept-{len(found)}-{i}.npy") for i, name in enumerate(outputs)}
+        try:
+            found |= _run_group(group, keep, values, settings)
+        except OutOfMemoryError:
+            if len(group) == 1:
+                raise
+            waiting.extendleft((group[len(group) // 2 :], group[: len(group) // 2]))
+        else:
+            values |= keep
+    return found
+
+
+def _run_group(
+    programs: Sequence[Program], keep: Mapping[str, str], values: Mapping[str, str], settings: Settings
+) -> dict[str, tuple[float, ...]]:
+    job = Job(
+        tuple(programs),
+        values,
+        settings.threads,
+        settings.budget_s,
+        slowdown=settings.slowdown,
+        pause_s=_PAUSE_S,
+        keep=keep,
+        memory_bytes=settings.room_bytes,
+    )
+    return dict(run_job(job, settings.timeout_s * settings.slowdown).seconds)
 
 
 def program_of(bundle: Bundle, segment: BundleSegment) -> Program:

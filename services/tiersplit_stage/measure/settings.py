@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from tiersplit_bundle.bundle import Bundle
 from tiersplit_core.graph.ir import TensorSpec
@@ -25,7 +24,9 @@ class Settings:
         batches: batch sizes.
         budget_s: seconds of counted runs per batch size.
         slowdown: factor of an emulated tier, at least 1.
-        memory_bytes: what the tier may hold; None: as much as is free.
+        memory_bytes: what the tier may hold of a model; None: as much as is free.
+        room_bytes: what a measuring process may take beyond the idle runtime before the container is at its limit; it
+            gives up where it needs more. None: the container is not limited.
         timeout_s: seconds after which one measuring process is given up.
     """
 
@@ -36,12 +37,31 @@ class Settings:
     slowdown: float = 1.0
     memory_bytes: int | None = None
     timeout_s: float = 900.0
+    room_bytes: int | None = None
 
 
-def write_inputs(bundle: Bundle, batch: int, path: Path) -> None:
-    """Write the golden inputs, repeated to `batch`, as safetensors; what golden data lacks is drawn at random."""
+def write_inputs(bundle: Bundle, batch: int, folder: Path) -> dict[str, str]:
+    """Write the golden inputs, repeated to `batch`, to a NumPy file each; what golden data lacks is drawn at random.
+
+    Args:
+        bundle: whose inputs.
+        batch: samples.
+        folder: an empty directory.
+
+    Returns:
+        The file of each tensor.
+    """
     golden, _ = bundle.golden()
-    save_file({spec.name: at_batch(_one_sample(spec, golden), spec, batch) for spec in bundle.graph.inputs}, str(path))
+    return {
+        spec.name: write_value(spec, golden, batch, folder / f"input-{i}.npy")
+        for i, spec in enumerate(bundle.graph.inputs)
+    }
+
+
+def write_value(spec: TensorSpec, known: Mapping[str, NDArray[Any]], batch: int, path: Path) -> str:
+    """Write one tensor at `batch`, from its sample in `known` or drawn at random; the file's name."""
+    np.save(path, at_batch(_one_sample(spec, known), spec, batch))
+    return str(path)
 
 
 def at_batch(sample: NDArray[Any], spec: TensorSpec, batch: int) -> NDArray[Any]:

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -88,20 +89,24 @@ def test_quantised_forms_are_measured_unless_they_are_not_wanted_and_added_where
 
 def test_a_model_larger_than_the_tier_is_measured_in_chunks_and_the_bundle_stays_as_it_is(path):
     before = sorted(entry.name for entry in path.rglob("*"))
-    printed = json.loads(run("-b", path, *QUICK, "--memory", "20k", "-o", "json"))
-    profile_from_json(printed, Bundle.open(path).graph)
+    printed = json.loads(run("-b", path, *QUICK, "--memory", "26k", "-o", "json"))
+    seen = profile_from_json(printed, Bundle.open(path).graph).batches[1]
+    assert (seen.chunks, seen.unheld) == (2, {})
     assert sorted(entry.name for entry in path.rglob("*")) == before
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_forms_that_are_larger_than_the_tier_are_left_out_and_said(tmp_path):
+def test_layers_that_the_tier_cannot_hold_are_left_out_by_name_in_each_form(tmp_path):
     path = quantised_cnn(tmp_path / "b").root
     result = CliRunner().invoke(build_app(), ["profile", "-b", str(path), *QUICK, "--memory", "20k", "-o", "json"])
     assert result.exception is None
-    assert "forms" not in json.loads(result.stdout)["batches"][0]
+    (seen,) = json.loads(result.stdout)["batches"]
+    assert seen["unheld"] == {"add": 3 * 4 * 8 * 16 * 16}
     said = " ".join(result.stderr.split())
-    for form in ("int8", "packed"):
-        assert f"{form} at batch 1 and above is left out: about" in said
+    for form in ("float", "int8", "packed"):
+        assert re.search(rf"cannot hold add \(24[.\d]* KiB\) as {form}", said)
+    for timings in seen["forms"].values():
+        assert timings.keys() == {"conv1", "conv2", "pool", "fc"}
 
 
 @pytest.mark.parametrize("batches", ["", "0", "1,,2", "a", "1.5", "-1", "99999999999", "1025", "²"])

@@ -123,9 +123,20 @@ def test_a_job_that_runs_again_measures_nothing_and_says_the_same(pushed, run, m
 
 
 def test_a_model_that_does_not_fit_is_refused_with_what_to_write(pushed, run):
-    code, told = run(pushed[0], "profile-5", "--memory-bytes", "20000")
+    code, told = run(pushed[0], "profile-5", "--memory-bytes", "100")
     assert (code, told["retry"]) == (2, False)
+    assert "the 100 B that tier 'edge' has cannot hold conv1 (" in told["error"]
     assert "raise the tier's memory" in told["error"]
+
+
+def test_a_model_that_fits_in_chunks_alone_is_measured_and_layers_that_fit_nowhere_are_said(calibrated, run, capfd):
+    reference, bundle = calibrated
+    assert run(reference, "profile-chunks", "--memory-bytes", "20000")[0] == 0
+    profile, _ = profile_at(reference, "profile-chunks", bundle.graph)
+    seen = profile.batches[1]
+    assert (seen.chunks, seen.unheld) == (2, {"add": 24 * 1024})
+    assert [timings.keys() for timings in seen.forms.values()] == [bundle.graph.index.keys() - {"add"}] * 2
+    assert "tier 'edge' can hold 'add' in no form: as it is it takes 24 KiB" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -154,6 +165,7 @@ def write(root, files):
     return root
 
 
+ACTIVE = f"file_mapped {20 * MIB}\ninactive_file {40 * MIB}\nactive_file {20 * MIB}\n"
 STAT = f"anon 5\ninactive_file {40 * MIB}\n"
 
 
@@ -163,12 +175,13 @@ STAT = f"anon 5\ninactive_file {40 * MIB}\n"
         ({}, None),
         ({"memory.max": "max\n"}, None),
         ({"memory/memory.limit_in_bytes": str(2**63 - 4096)}, None),
-        ({"memory.max": f"{256 * MIB}\n", "memory.current": f"{60 * MIB}\n"}, 100 * MIB),
-        ({"memory.max": str(256 * MIB), "memory.current": str(100 * MIB), "memory.stat": STAT}, 100 * MIB),
+        ({"memory.max": f"{256 * MIB}\n", "memory.current": f"{60 * MIB}\n"}, 84 * MIB),
+        ({"memory.max": str(256 * MIB), "memory.current": str(100 * MIB), "memory.stat": STAT}, 84 * MIB),
         (
             {"memory/memory.limit_in_bytes": str(256 * MIB), "memory/memory.usage_in_bytes": str(60 * MIB)},
-            100 * MIB,
+            84 * MIB,
         ),
+        ({"memory.max": str(256 * MIB), "memory.current": str(120 * MIB), "memory.stat": ACTIVE}, 84 * MIB),
         ({"memory.max": str(64 * MIB), "memory.current": str(60 * MIB)}, 0),
     ],
 )
@@ -180,7 +193,7 @@ def test_where_serving_cannot_be_measured_the_layers_are_kept(monkeypatch, capsy
     def broken(*_):
         raise OperationError("a measuring stage ended")
 
-    monkeypatch.setattr("tiersplit_stage.measure_job.measure_serving", broken)
+    monkeypatch.setattr("tiersplit_stage.measure.serving.measure_serving", broken)
     known = SimpleNamespace(graph=SimpleNamespace(input_bytes=4))
     assert measure_job._serving(Settings("edge"), known) is None
     assert "serving is left out: a measuring stage ended" in capsys.readouterr().err

@@ -10,9 +10,8 @@ from tests.support.small_cnn import small_cnn
 from tiersplit_bundle import Bundle
 from tiersplit_core.errors import BundleError, InputError, OperationError
 from tiersplit_core.profile.json import profile_from_json, profile_to_json
-from tiersplit_core.profile.memory import form_bytes
 from tiersplit_core.quantization.forms import RunForm
-from tiersplit_stage.measure import forms as forms_module
+from tiersplit_stage.measure import chunks as chunks_module
 from tiersplit_stage.measure.forms import measure_forms, wanted_forms, with_forms
 from tiersplit_stage.measure.settings import Settings
 from tiersplit_stage.measure.whole import measure_layers
@@ -72,47 +71,33 @@ def test_a_profile_gets_the_forms_at_the_batch_sizes_that_it_has(bundle):
 
 
 def test_a_form_that_the_tier_cannot_hold_is_left_out_and_said(bundle):
-    needed = {form: _predicted(bundle, form, 1) for form in (INT8, PACKED)}
-    assert needed[INT8] != needed[PACKED]
-    least, most = sorted(needed, key=needed.__getitem__)
     heard, say = said()
-    found = measure_forms(bundle, replace(SETTINGS, batches=(1,), memory_bytes=needed[least]), (least, most), say)
-    assert found[1].keys() == {least}
-    assert heard[-1].startswith(f"{most} at batch 1 and above is left out: about {needed[most]} bytes are more")
+    assert measure_forms(bundle, replace(SETTINGS, memory_bytes=100), (INT8,), say) == {}
+    assert heard[-1].startswith(
+        "int8 at batch 1 and above left out: the 100 B that tier 'edge' has cannot hold conv1 ("
+    )
 
 
-def _predicted(bundle, form, batch):
-    stored = sum(bundle.descriptor(digest).size for digest in bundle.forms[form].weights)
-    return form_bytes(bundle.graph, form, stored, batch)
-
-
-def test_a_batch_size_is_left_out_where_smaller_ones_took_too_much(bundle, monkeypatch):
-    real = forms_module.run_whole
-
-    def hungry(*arguments):
-        seen, idle = real(*arguments)
-        return replace(seen, memory_bytes=10**9), idle
-
-    monkeypatch.setattr(forms_module, "run_whole", hungry)
+def test_a_batch_size_at_which_a_layer_becomes_too_large_is_left_out(bundle):
     heard, say = said()
-    found = measure_forms(bundle, replace(SETTINGS, memory_bytes=2 * 10**9), (INT8,), say)
+    found = measure_forms(bundle, replace(SETTINGS, memory_bytes=40_000), (INT8,), say)
     assert list(found) == [1]
-    assert heard[-1].startswith("int8 at batch 3 and above is left out: about 3000000000 bytes")
+    assert heard[-1].startswith("int8 at batch 3 and above left out: the 39.06 KiB that tier 'edge' has cannot hold ")
 
 
 def test_a_form_that_ends_its_process_does_not_cost_the_others(bundle, monkeypatch):
-    real = forms_module.run_whole
+    real = chunks_module.run_job
 
-    def killed(bundle, settings, program, batch, work):
-        if program.name == bundle.forms[INT8].digest:
-            raise OperationError("the measuring process failed (signal 9)")
-        return real(bundle, settings, program, batch, work)
+    def failing(job, timeout_s):
+        if job.programs[0].name == bundle.forms[INT8].digest:
+            raise OperationError("the measuring process failed (signal 11)")
+        return real(job, timeout_s)
 
-    monkeypatch.setattr(forms_module, "run_whole", killed)
+    monkeypatch.setattr(chunks_module, "run_job", failing)
     heard, say = said()
     found = measure_forms(bundle, SETTINGS, (INT8, PACKED), say)
     assert all(forms.keys() == {PACKED} for forms in found.values())
-    assert heard[0] == "int8 at batch 1 and above is left out: the measuring process failed (signal 9)"
+    assert heard[0] == "int8 at batch 1 and above left out: the measuring process failed (signal 11)"
 
 
 @pytest.mark.parametrize(
@@ -135,10 +120,3 @@ def test_a_bundle_without_calibration_has_no_forms(plain):
     for ask in (lambda: wanted_forms("int8", plain), lambda: measure_forms(plain, SETTINGS, (INT8,), print)):
         with pytest.raises(BundleError, match=r"no form 'int8'.*--calibration"):
             ask()
-
-
-def test_packed_weights_need_room_to_become_real_numbers(bundle):
-    graph = bundle.graph
-    largest = max(layer.weight_bytes for layer in graph.layers)
-    assert form_bytes(graph, PACKED, 100, 2) == form_bytes(graph, INT8, 100, 2) + largest
-    assert form_bytes(graph, INT8, 100, 2) - 100 == 2 * (form_bytes(graph, INT8, 0, 1))

@@ -114,6 +114,12 @@ def test_what_a_segment_takes_longer_than_its_layers_its_variants_are_expected_t
     assert int8_of(refined) == pytest.approx({"a": 1.5, "b": 0.75, "c": 0.5})
 
 
+def test_layers_that_a_form_lacks_because_the_tier_cannot_hold_them_are_left_alone():
+    refined = refine(GRAPH, quantised({"b": 0.5}, {"s": 9.0}, **PLAIN), {"s": ("a", "b")})
+    assert int8_of(refined) == pytest.approx({"b": 0.75})
+    assert refined.batches[1].layers["a"].median_s == pytest.approx(6.0)
+
+
 def test_a_measured_variant_decides_what_its_layers_take():
     variants = {"v": Variant(INT8, ("a", "b"))}
     profile = quantised(NARROW, {"s": 9.0, "v": 3.0}, **PLAIN)
