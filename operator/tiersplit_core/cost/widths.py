@@ -13,6 +13,9 @@ from tiersplit_core.cost.arrays import Bools, Floats, Ints, ProblemArrays
 from tiersplit_core.cost.payload import sent_payload_bytes
 from tiersplit_core.cost.problem import Problem, ProblemLayer, Variant
 
+MEETS = 1e-9
+"""Sums of distortions that differ by this share are one: their order of summation differs."""
+
 
 @dataclass(frozen=True, slots=True)
 class WidthArrays:
@@ -50,6 +53,11 @@ class WidthArrays:
         """Whether the first tier can run the layer at any width, shape (L,)."""
         return np.asarray(self.on_first.any(axis=1))
 
+    def usable(self, max_distortion: float | None) -> Bools:
+        """Whether a tier can run that variant, and it does not err more than all may by itself, shape (L, V, M)."""
+        limit = np.inf if max_distortion is None else max_distortion * (1 + MEETS)
+        return np.asarray((self.exists & (self.distortion <= limit))[:, :, None] & np.isfinite(self.seconds))
+
     def total_distortion(self, choice: Ints) -> float:
         """The summed quantisation error of a choice, shape (L,) (AUTO-SPLIT, equation 4)."""
         return float(self.distortion[np.arange(len(choice)), choice].sum())
@@ -72,6 +80,23 @@ def width_arrays(arrays: ProblemArrays) -> WidthArrays:
             distortion[i, v] = variant.distortion
     weights, own, sent, sent_bits, weight_bits, activation_bits = numbers
     return WidthArrays(exists, seconds, weights, own, sent, sent_bits, distortion, weight_bits, activation_bits)
+
+
+def one_width(arrays: ProblemArrays) -> WidthArrays:
+    """The width arrays of a problem whose layers run as they are, on every tier, shape (L, 1)."""
+    shape = (arrays.layers, 1)
+    none = np.zeros(shape, dtype=np.int64)
+    return WidthArrays(
+        exists=np.ones(shape, dtype=bool),
+        seconds=arrays.seconds[:, None, :],
+        weight_bytes=arrays.weight_bytes[:, None],
+        own_bytes=arrays.own_bytes[1:, None],
+        sent_bytes=arrays.sent_bytes[1:, None],
+        sent_bits=arrays.sent_bits[1:, None],
+        distortion=np.zeros(shape),
+        weight_bits=none,
+        activation_bits=none,
+    )
 
 
 def _numbers(problem: Problem, layer: ProblemLayer, variant: Variant) -> tuple[int, ...]:

@@ -2,30 +2,25 @@
 
 Columns: x[v, k] = 1 when layer v runs beyond link k; z[u, k] = 1 when any of several readers of value u does; used[k]
 and back[k] when a tensor crosses link k forward or the result crosses it back; for throughput the largest seconds T.
+Where a tier may run a layer at several bit widths, one column for each says which, and their sum is that the layer
+runs there. A value that crosses a link, or is held, has the size that its width gives it: columns of which at most the
+chosen width's can be 1 (as in Croxton, Gendron and Magnanti, "A comparison of mixed-integer programming models for
+nonconvex piecewise linear cost minimization problems", 2003, the multiple choice model). One row bounds the distortion.
 Rows of the working set are added when they are needed: each brings columns for the tensors held at one step of a stage.
-All rows read `coefficients · columns <= bound`.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 
 import numpy as np
 
-from tiersplit_core.cost.arrays import Floats, Ints, ProblemArrays
+from tiersplit_core.cost.arrays import Bools, Floats, Ints, ProblemArrays
+from tiersplit_core.cost.widths import MEETS, WidthArrays
+from tiersplit_core.planning.expressions import ALWAYS, NEVER, Expression, Term, add, any_of, column, total, value_of
+from tiersplit_core.planning.milp_program import MilpStatus, Program
 
-Expression = tuple[dict[int, float], float]
-"""Coefficient per column, and a constant."""
-Term = tuple[Expression, float]
-"""What is 1 where something costs and 0 elsewhere, and its scaled seconds."""
-
-
-class MilpStatus(IntEnum):
-    """How HiGHS ended; the numbers are scipy's."""
-
-    OPTIMAL = 0
-    STOPPED = 1
-    INFEASIBLE = 2
+Sized = list[tuple[Expression, int]]
+"""Expressions of which at most one is 1, and the bytes that it stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,49 +29,52 @@ class MilpResult:
 
     Attributes:
         status: how it ended.
-        tiers: tier per layer of its best placement, shape (L,); None where it has none.
-        lower_s: no placement that satisfies the rows is better than this many seconds.
-        columns: the placement as HiGHS gave it, shape (columns,); None where it has none.
+        tiers: tier per layer of its best plan, shape (L,); None where it has none.
+        choice: the width per layer as `cost.widths` numbers them, shape (L,); None likewise.
+        lower_s: no plan that satisfies the rows is better than this many seconds.
+        columns: the plan as HiGHS gave it, shape (columns,); None where it has none.
     """
 
     status: MilpStatus
     tiers: Ints | None
+    choice: Ints | None
     lower_s: float
     columns: Floats | None = None
 
 
-@dataclass
-class MilpModel:
-    """A mixed-integer program that grows.
+class MilpModel(Program):
+    """A problem's program.
 
-    Attributes:
+    Args:
         arrays: the problem.
+        widths: what its layers may run as.
+        usable: which of that each tier may run, shape (L, V, M); none of it errs too much by itself.
         scale: what seconds are multiplied by.
-        upper_s: only placements of at most so many seconds are sought; what alone takes longer is ruled out, because
+        upper_s: only plans of at most so many seconds are sought; what alone takes longer is ruled out, because
             coefficients far above the objective would drown in the solver's tolerances.
     """
 
-    arrays: ProblemArrays
-    scale: float
-    upper_s: float = np.inf
-    columns: int = 0
-    rows: int = 0
-    _parts: list[tuple[Ints, Ints, Floats]] = field(default_factory=list)
-    _bounds: list[Floats] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        arrays = self.arrays
+    def __init__(
+        self, arrays: ProblemArrays, widths: WidthArrays, usable: Bools, scale: float, upper_s: float = np.inf
+    ) -> None:
+        super().__init__()
+        self.arrays, self.widths, self.scale, self.upper_s = arrays, widths, scale, upper_s
+        self._usable = usable & (widths.seconds <= upper_s)
         self._links = arrays.tiers - 1
         counts = np.bincount(arrays.read_value, minlength=arrays.layers + 1)
         self._shared = {int(u): i for i, u in enumerate(np.flatnonzero(counts > 1))}
-        self._first_shared = arrays.layers * self._links
-        self._first_used = self._first_shared + len(self._shared) * self._links
-        self._first_back = self._first_used + self._links
-        self.columns = self._first_back + self._links + arrays.throughput
+        self.new_columns(arrays.layers * self._links, integral=True)
+        self._first_shared = self.new_columns(len(self._shared) * self._links)
+        self._first_used = self.new_columns(self._links)
+        self._first_back = self.new_columns(self._links)
+        self._largest = self.new_columns(int(arrays.throughput), upper=np.inf)
         self._readers: list[list[int]] = [[] for _ in range(arrays.layers + 1)]
         for value, layer in zip(arrays.read_value.tolist(), arrays.read_layer.tolist(), strict=True):
             self._readers[value].append(layer)
         self._add_structure(counts)
+        self._runs = [[self._add_runs(v, t) for t in range(arrays.tiers)] for v in range(arrays.layers)]
+        self._carried = [[self._add_carried(u, k) for k in range(self._links)] for u in range(arrays.layers + 1)]
+        self._add_limits()
         self._rule_out()
         self.objective = self._objective()
 
@@ -85,41 +83,61 @@ class MilpModel:
     def x(self, layer: int, link: int) -> Expression:
         """[layer runs beyond link]; beyond link -1 runs everything, beyond the last tier nothing."""
         if link < 0:
-            return {}, 1.0
-        return ({}, 0.0) if link >= self._links else ({layer * self._links + link: 1.0}, 0.0)
+            return ALWAYS
+        return NEVER if link >= self._links else column(layer * self._links + link)
 
     def on(self, layer: int, tier: int) -> Expression:
         """[layer runs on tier]."""
         return add(self.x(layer, tier - 1), self.x(layer, tier), -1.0)
 
+    def runs(self, layer: int, tier: int) -> dict[int, Expression]:
+        """[layer runs on tier at a width], per width that may be."""
+        return self._runs[layer][tier]
+
     def crosses(self, value: int, link: int) -> Expression:
         """[value crosses link], at its smallest in any solution that pays for it."""
         if not 0 <= link < self._links or not self._readers[value]:
-            return {}, 0.0
+            return NEVER
         beyond = self.x(self._readers[value][0], link)
         if value in self._shared:
-            beyond = ({self._first_shared + self._shared[value] * self._links + link: 1.0}, 0.0)
+            beyond = column(self._first_shared + self._shared[value] * self._links + link)
         return add(beyond, self.x(value - 1, link), -1.0) if value else beyond
 
+    def _add_runs(self, layer: int, tier: int) -> dict[int, Expression]:
+        on, able = self.on(layer, tier), np.flatnonzero(self._usable[layer, :, tier]).tolist()
+        if len(able) == 1:
+            return {able[0]: on}
+        first = self.new_columns(len(able), integral=True)
+        runs = {v: column(first + i) for i, v in enumerate(able)}
+        unchosen = add(on, any_of(runs.values()), -1.0)
+        self.add_row(unchosen, 0.0)
+        if able:
+            self.add_row(total([(unchosen, -1.0)]), 0.0)
+        return runs
+
+    def _add_carried(self, value: int, link: int) -> Sized:
+        """What a value has of bytes where it crosses a link."""
+        if not value:
+            return [(self.crosses(value, link), int(self.arrays.sent_bytes[0]))]
+        made = [run for tier in range(link + 1) for run in self.runs(value - 1, tier).items()]
+        sizes = self.widths.sent_bytes[value - 1]
+        return self._sized(self.crosses(value, link), [(run, int(sizes[v])) for v, run in made])
+
+    def _sized(self, happens: Expression, sources: Sized) -> Sized:
+        """What happens, divided by the bytes of the source that is 1; wherever it happens one of them is."""
+        by_size: dict[int, list[Expression]] = {}
+        for source, size in sources:
+            by_size.setdefault(size, []).append(source)
+        if len(by_size) < 2 or happens == NEVER:
+            return [(happens, size) for size in by_size]
+        first = self.new_columns(len(by_size))
+        parts = [(column(first + i), size) for i, size in enumerate(by_size)]
+        for part, size in parts:
+            self.add_row(add(part, any_of(by_size[size]), -1.0), 0.0)
+        self.add_row(add(happens, any_of(part for part, _ in parts), -1.0), 0.0)
+        return parts
+
     # Rows
-
-    def add_row(self, expression: Expression, bound: float) -> None:
-        """Demand `expression <= bound`."""
-        coefficients, constant = expression
-        columns = np.fromiter(coefficients, dtype=np.int64, count=len(coefficients))
-        values = np.fromiter(coefficients.values(), dtype=np.float64, count=len(coefficients))
-        self._add_rows(np.zeros_like(columns), columns, values, np.array([bound - constant]))
-
-    def _add_rows(self, rows: Ints, columns: Ints, values: Floats, bounds: Floats) -> None:
-        self._parts.append((rows + self.rows, columns, values))
-        self._bounds.append(bounds)
-        self.rows += len(bounds)
-
-    def _add_at_most(self, smaller: Ints, larger: Ints) -> None:
-        """Rows `column smaller[i] <= column larger[i]`."""
-        count = len(smaller)
-        rows, ones = np.tile(np.arange(count), 2), np.ones(count)
-        self._add_rows(rows, np.concatenate((smaller, larger)), np.concatenate((ones, -ones)), np.zeros(count))
 
     def _add_structure(self, counts: Ints) -> None:
         arrays, links = self.arrays, self._links
@@ -129,30 +147,46 @@ class MilpModel:
         shared = counts[value] > 1
         everything = np.arange(arrays.layers)
         sinks = np.flatnonzero(counts[1:] == 0)
+        forced = np.flatnonzero(arrays.forced_first)
         for k in range(links):
             if k + 1 < links:
-                self._add_at_most(everything * links + k + 1, everything * links + k)
-            self._add_at_most((value[inner] - 1) * links + k, layer[inner] * links + k)
+                self.add_at_most(everything * links + k + 1, everything * links + k)
+            self.add_at_most((value[inner] - 1) * links + k, layer[inner] * links + k)
             columns = self._first_shared + auxiliary[shared] * links + k
-            self._add_at_most(layer[shared] * links + k, columns)
-            self._add_at_most(sinks * links + k, np.full(len(sinks), self._first_used + k))
+            self.add_at_most(layer[shared] * links + k, columns)
+            self.add_at_most(sinks * links + k, np.full(len(sinks), self._first_used + k))
             if arrays.way_back:
                 outputs = arrays.outputs
-                self._add_at_most(outputs * links + k, np.full(len(outputs), self._first_back + k))
-        for tier, limit in enumerate(arrays.limits):
+                self.add_at_most(outputs * links + k, np.full(len(outputs), self._first_back + k))
+            self.fix_at_zero(forced * links + k)
+
+    def _add_limits(self) -> None:
+        """The rows of weights, and of the distortion as a share of what may be."""
+        for tier, limit in enumerate(self.arrays.limits):
             if limit is not None:
                 self._add_memory_row(self._weights(tier, limit), limit)
+        most = self.arrays.problem.max_distortion
+        if most:
+            errors = self.widths.distortion
+            terms = ((run, float(errors[v, w]) / most) for v, _, w, run in self._all_runs() if errors[v, w])
+            self.add_row(total(terms), 1 + MEETS)
+
+    def _all_runs(self) -> Iterable[tuple[int, int, int, Expression]]:
+        """Every layer, tier and width with [it runs there so]."""
+        for v, tiers in enumerate(self._runs):
+            for t, runs in enumerate(tiers):
+                yield from ((v, t, w, run) for w, run in runs.items())
 
     def _rule_out(self) -> None:
-        """Demand that no layer runs, and nothing crosses, where that alone takes longer than is sought."""
-        for layer, tier in np.argwhere(self.arrays.seconds > self.upper_s).tolist():
-            self.add_row(self.on(layer, tier), 0.0)
+        """Demand that nothing crosses where that alone takes longer than is sought."""
         for link in range(self._links):
             if self.arrays.latency_s[link] > self.upper_s:
                 self.add_row(({self._first_used + link: 1.0, self._first_back + link: 1.0}, 0.0), 0.0)
-            send_s = self.arrays.sent_bytes * self.arrays.s_per_byte[link]
-            for value in np.flatnonzero(send_s > self.upper_s).tolist():
-                self.add_row(self.crosses(value, link), 0.0)
+            s_per_byte = float(self.arrays.s_per_byte[link])
+            for carried in self._carried:
+                for crosses, size in carried[link]:
+                    if size * s_per_byte > self.upper_s:
+                        self.add_row(crosses, 0.0)
             for output in self._slow_on_the_way_back(link):
                 self.add_row(self.x(output, link), 0.0)
 
@@ -165,8 +199,10 @@ class MilpModel:
         return slow
 
     def _weights(self, tier: int, limit: int) -> Expression:
-        sizes = _no_more_than(limit + 1, self.arrays.weight_bytes)
-        return total((self.on(v, tier), size) for v, size in enumerate(sizes) if size)
+        # What is cut at one byte more than the limit breaks it as surely; large numbers would drown in tolerances.
+        sizes = np.minimum(self.widths.weight_bytes, limit + 1).tolist()
+        runs = ((run, sizes[v][w]) for v, tiers in enumerate(self._runs) for w, run in tiers[tier].items())
+        return total((run, size) for run, size in runs if size)
 
     def _add_memory_row(self, expression: Expression, limit: int) -> None:
         """Demand `expression <= limit` of whole bytes, scaled to about 1.
@@ -176,98 +212,92 @@ class MilpModel:
         one by one instead. A power of two and half a byte more keep what fits to the byte.
         """
         scale = 2.0 ** -limit.bit_length()
-        self.add_row(add(({}, 0.0), expression, scale), (limit + 0.5) * scale)
+        self.add_row(add(NEVER, expression, scale), (limit + 0.5) * scale)
 
     def add_working_set(self, tier: int, layer: int) -> None:
         """Demand that `tier` fits its memory while it runs `layer`, if it does."""
         limit = self.arrays.limits[tier]
         if limit is None:
             return
-        sizes = _no_more_than(limit + 1, self._held_bytes(tier))
-        held = [(self._held(value, tier, layer), size) for value, size in enumerate(sizes) if size]
-        slack = float(sum(size for expression, size in held if expression != ({}, 0.0)))
+        held = [self._held(value, tier, layer, limit + 1) for value in range(self.arrays.layers + 1)]
+        slack = float(sum(max((size for part, size in parts if part != NEVER), default=0) for parts in held))
         # The weights fit anyway: only what is held needs slack where the layer runs elsewhere.
-        elsewhere = add(({}, 1.0), self.on(layer, tier), -1.0)
-        row = add(add(total(held), self._weights(tier, limit), 1.0), elsewhere, -slack)
-        self._add_memory_row(row, limit)
+        elsewhere = add(ALWAYS, self.on(layer, tier), -1.0)
+        row = add(total(part for parts in held for part in parts), self._weights(tier, limit), 1.0)
+        self._add_memory_row(add(row, elsewhere, -slack), limit)
 
-    def _held_bytes(self, tier: int) -> Ints:
-        """Bytes per value on the tier, shape (L + 1,)."""
-        sizes = self.arrays.own_bytes if tier == 0 else self.arrays.value_bytes
-        return np.where(np.arange(len(sizes)) == 0, 0, sizes) if self.arrays.counts_as_paper else sizes
-
-    def _held(self, value: int, tier: int, layer: int) -> Expression:
-        """[value is held on tier while it runs layer], given that it runs there."""
+    def _held(self, value: int, tier: int, layer: int, most: int) -> Sized:
+        """What a value takes of bytes on tier while that runs `layer`, given that it does; sizes cut at `most`."""
+        received = 0 if value == 0 and self.arrays.counts_as_paper else min(int(self.arrays.value_bytes[value]), most)
+        if value > layer + 1 or not value:
+            return [(self._is_held(value, tier, layer), received)]
+        own = np.minimum(self.widths.own_bytes[value - 1], most).tolist()
+        sources = [(run, own[v]) for v, run in self.runs(value - 1, tier).items()]
         if value == layer + 1:
-            return {}, 1.0
+            return sources
+        if tier:
+            sources.append((add(ALWAYS, self.x(value - 1, tier - 1), -1.0), received))
+        return self._sized(self._is_held(value, tier, layer), sources)
+
+    def _is_held(self, value: int, tier: int, layer: int) -> Expression:
+        """[another layer's value is held on tier while that runs `layer`], given that it does."""
         if value > layer:
             return self.crosses(value, tier - 1)
         first = layer + self.arrays.counts_as_paper
         late = [reader for reader in self._readers[value] if reader >= first]
         if not late:
             return self.crosses(value, tier)
-        beyond = self.x(value - 1, tier) if value else ({}, 0.0)
+        beyond = self.x(value - 1, tier) if value else NEVER
         if tier == 0:
-            return add(({}, 1.0), beyond, -1.0)
+            return add(ALWAYS, beyond, -1.0)
         if len(self._readers[value]) == 1:
             return add(self.x(late[0], tier - 1), beyond, -1.0)
-        column = self._new_column()
+        held = column(self.new_columns(1))
         for reader in self._readers[value]:
             needed = self.x(reader, tier - 1 if reader >= first else tier)
-            self.add_row(add(add(needed, beyond, -1.0), ({column: 1.0}, 0.0), -1.0), 0.0)
-        return {column: 1.0}, 0.0
+            self.add_row(add(add(needed, beyond, -1.0), held, -1.0), 0.0)
+        return held
 
     def solve(self, time_limit_s: float) -> MilpResult:
         """Let HiGHS solve the program as it stands."""
-        from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415 - 0.5 s that other solvers need not pay
-        from scipy.sparse import csr_matrix  # noqa: PLC0415
+        found = self.minimise(self.objective, time_limit_s)
+        lower_s = found.lower / self.scale
+        if found.columns is None:
+            return MilpResult(found.status, None, None, lower_s)
+        binaries = np.rint(found.columns[: self._first_shared]).reshape(self.arrays.layers, self._links)
+        tiers = np.asarray(binaries.sum(axis=1), dtype=np.int64)
+        return MilpResult(found.status, tiers, self._choice_of(tiers, found.columns), lower_s, found.columns)
 
-        rows, columns, values = (np.concatenate(part) for part in zip(*self._parts, strict=True))
-        matrix = csr_matrix((values, (rows, columns)), shape=(self.rows, self.columns))
-        cost = np.zeros(self.columns)
-        cost[list(self.objective[0])] = list(self.objective[0].values())
-        integral = np.zeros(self.columns)
-        integral[: self._first_shared] = 1
-        result = milp(
-            cost,
-            integrality=integral,
-            bounds=Bounds(0.0, self._upper()),
-            constraints=LinearConstraint(matrix, -np.inf, np.concatenate(self._bounds)),
-            options={"time_limit": max(time_limit_s, 0.01), "mip_rel_gap": 0.0},
-        )
-        bound = result.mip_dual_bound if result.mip_dual_bound is not None else -np.inf
-        return MilpResult(
-            status=MilpStatus(result.status) if result.status in (0, 1, 2) else MilpStatus.STOPPED,
-            tiers=None if result.x is None else self._tiers_of(result.x),
-            lower_s=(float(bound) + self.objective[1]) / self.scale,
-            columns=result.x,
-        )
+    def _choice_of(self, tiers: Ints, columns: Floats) -> Ints:
+        """The width per layer on its tier, shape (L,)."""
+        runs = [self.runs(v, t) for v, t in enumerate(tiers.tolist())]
+        chosen = [max(of, key=lambda w: value_of(of[w], columns), default=0) for of in runs]
+        return np.array(chosen, dtype=np.int64)
 
-    def _upper(self) -> Floats:
-        upper = np.ones(self.columns)
-        if self.arrays.throughput:
-            upper[self._first_back + self._links] = np.inf
-        forced = np.repeat(self.arrays.forced_first, self._links)
-        upper[: self._first_shared][forced] = 0.0
-        return upper
-
-    def _tiers_of(self, columns: Floats) -> Ints:
-        binaries = np.rint(columns[: self._first_shared]).reshape(self.arrays.layers, self._links)
-        return np.asarray(binaries.sum(axis=1), dtype=np.int64)
-
-    def _new_column(self) -> int:
-        self.columns += 1
-        return self.columns - 1
-
-    def forbid(self, tiers: Ints) -> None:
-        """Demand another placement than `tiers`, shape (L,)."""
-        same = total((self.on(v, int(t)), 1.0) for v, t in enumerate(tiers.tolist()))
+    def forbid(self, tiers: Ints, choice: Ints) -> None:
+        """Demand another plan than this one, shape (L,) each."""
+        plan = zip(tiers.tolist(), choice.tolist(), strict=True)
+        same = any_of(self.runs(v, t).get(w, NEVER) for v, (t, w) in enumerate(plan))
         self.add_row(same, len(tiers) - 1.0)
 
-    def forbid_slow(self, columns: Floats) -> bool:
-        """Demand that not all of what makes a placement too slow happens together (a cover inequality), if it is.
+    def forbid_error(self, choice: Ints) -> None:
+        """Demand that not all of what makes a choice, shape (L,), too distorted, or what is worse, happens together.
 
-        What is 1e-6 from a whole number passes for whole, so a placement can look faster to HiGHS than it is. Of the
+        Rounding lets a choice pass that errs a tolerance more than may be. Of its errors the largest are taken until
+        they alone are too many (a cover inequality).
+        """
+        errors, most = self.widths.distortion[np.arange(len(choice)), choice], self.arrays.problem.max_distortion or 0.0
+        ranked = np.argsort(-errors, kind="stable")
+        last = int(np.searchsorted(np.cumsum(errors[ranked]), most * (1 + MEETS), side="right"))
+        cover = ranked[: last + 1].tolist()
+        least = {v: float(errors[v]) for v in cover}
+        as_bad = (run for v, _, w, run in self._all_runs() if v in least and self.widths.distortion[v, w] >= least[v])
+        self.add_row(any_of(as_bad), len(cover) - 1.0)
+
+    def forbid_slow(self, columns: Floats) -> bool:
+        """Demand that not all of what makes a plan too slow happens together (a cover inequality), if it is.
+
+        What is 1e-6 from a whole number passes for whole, so a plan can look faster to HiGHS than it is. Of the
         sum that is too large the largest terms are taken until they alone exceed what is sought.
         """
         rows, whole, sought = self.rows, np.rint(columns), self.upper_s * self.scale * (1 - 1e-14)
@@ -276,7 +306,7 @@ class MilpModel:
             reached = np.cumsum([seconds for _, seconds in costly])
             if len(reached) and reached[-1] >= sought:
                 cover = costly[: int(np.searchsorted(reached, sought)) + 1]
-                self.add_row(total((expression, 1.0) for expression, _ in cover), len(cover) - 1.0)
+                self.add_row(any_of(expression for expression, _ in cover), len(cover) - 1.0)
         return self.rows > rows
 
     # Objective
@@ -285,10 +315,9 @@ class MilpModel:
         sums = [total(terms) for terms in self._sums()]
         if not self.arrays.throughput:
             return sums[0]
-        largest = ({self._first_back + self._links: 1.0}, 0.0)
         for expression in sums:
-            self.add_row(add(expression, largest, -1.0), 0.0)
-        return largest
+            self.add_row(add(expression, column(self._largest), -1.0), 0.0)
+        return column(self._largest)
 
     def _sums(self) -> list[list[Term]]:
         """What is added up: all of it for latency, each stage and each link by itself for throughput."""
@@ -297,65 +326,32 @@ class MilpModel:
         return parts if self.arrays.throughput else [[term for part in parts for term in part]]
 
     def _stage_terms(self, tier: int) -> list[Term]:
-        arrays, seconds = self.arrays, self.arrays.seconds[:, tier].tolist()
-        terms: list[Term] = [(self.on(v, tier), s * self.scale) for v, s in enumerate(seconds) if 0 < s <= self.upper_s]
+        arrays, seconds = self.arrays, self.widths.seconds[:, :, tier].tolist()
+        runs = ((run, seconds[v][w]) for v, tiers in enumerate(self._runs) for w, run in tiers[tier].items())
+        terms: list[Term] = [(run, s * self.scale) for run, s in runs if s > 0]
         terms.append((({}, float(arrays.request_s[tier])), self.scale))
         for link in range(max(tier - 1, 0), min(tier + 1, self._links)):
-            terms.append((self._used(link), float(arrays.hop_s[tier, link]) * self.scale))
+            terms.append((column(self._first_used + link), float(arrays.hop_s[tier, link]) * self.scale))
             terms += self._carried_terms(link, float(arrays.hop_s_per_byte[tier, link]))
         return terms
 
     def _link_terms(self, link: int) -> list[Term]:
         arrays = self.arrays
         latency = float(arrays.latency_s[link]) * self.scale
-        terms = [*self._carried_terms(link, 8.0 / float(arrays.bandwidth_bps[link])), (self._used(link), latency)]
+        terms = self._carried_terms(link, 8.0 / float(arrays.bandwidth_bps[link]))
+        terms.append((column(self._first_used + link), latency))
         if arrays.way_back:
-            terms.append((({self._first_back + link: 1.0}, 0.0), latency))
+            terms.append((column(self._first_back + link), latency))
         return terms
-
-    def _used(self, link: int) -> Expression:
-        return {self._first_used + link: 1.0}, 0.0
 
     def _carried_terms(self, link: int, s_per_byte: float) -> list[Term]:
         """The bytes that cross a link in either direction, at so many seconds each."""
         arrays = self.arrays
         longest = self.upper_s * (1 + 1e-12) / float(arrays.s_per_byte[link])
         per_byte = self.scale * s_per_byte
-        sent = arrays.sent_bytes.tolist()
-        terms: list[Term] = [
-            (self.crosses(v, link), size * per_byte) for v, size in enumerate(sent) if 0 < size <= longest
-        ]
+        sent = (part for carried in self._carried for part in carried[link])
+        terms: list[Term] = [(crosses, size * per_byte) for crosses, size in sent if 0 < size <= longest]
         if arrays.way_back:
             back = [(output, int(arrays.value_bytes[output + 1])) for output in arrays.outputs.tolist()]
             terms += [(self.x(output, link), size * per_byte) for output, size in back if size <= longest]
         return terms
-
-
-def _no_more_than(most: int, sizes: Ints) -> list[int]:
-    """Sizes cut at one byte more than a limit: they break it as surely, and large ones would drown in tolerances."""
-    kept: list[int] = np.minimum(sizes, most).tolist()
-    return kept
-
-
-def add(first: Expression, second: Expression, factor: float) -> Expression:
-    """First + factor · second."""
-    coefficients = dict(first[0])
-    for column, value in second[0].items():
-        coefficients[column] = coefficients.get(column, 0.0) + factor * value
-    return coefficients, first[1] + factor * second[1]
-
-
-def value_of(expression: Expression, columns: Floats) -> float:
-    """What an expression comes to for given columns, shape (columns,)."""
-    return expression[1] + sum(factor * float(columns[column]) for column, factor in expression[0].items())
-
-
-def total(terms: Iterable[tuple[Expression, float]]) -> Expression:
-    """The sum of expressions with factors."""
-    coefficients: dict[int, float] = {}
-    constant = 0.0
-    for (summand, offset), factor in terms:
-        constant += factor * offset
-        for column, value in summand.items():
-            coefficients[column] = coefficients.get(column, 0.0) + factor * value
-    return coefficients, constant

@@ -68,14 +68,14 @@ SOLVERS = (
         "solver",
         "autosplit.joint",
         "AUTO-SPLIT §4, Algorithm 1; Shoham and Gersho 1988",
-        "split and bit widths together; never worse than first or last tier alone; gap reported for two tiers",
+        "split and bit widths together; never worse than first or last tier alone; gap reported for latency",
     ),
     SolverInfo(
         "autosplit-exact",
         "solver",
         "autosplit.exact",
         "AUTO-SPLIT §3.2, problem (5); HiGHS: Huangfu and Hall 2018",
-        "optimal split and bit widths for latency over two tiers, else feasible with its gap",
+        "optimal split and bit widths over any tiers, else feasible with its gap; both objectives, memory limits",
     ),
     SolverInfo("edge-only", "baseline", "baselines.edge_only", "LMOS §5.4.2", "everything on the first tier"),
     SolverInfo(

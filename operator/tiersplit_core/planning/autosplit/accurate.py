@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from tiersplit_core.cost.arrays import arrays_of
 from tiersplit_core.cost.problem import Problem
-from tiersplit_core.planning.autosplit.choice import that_matter
 from tiersplit_core.planning.autosplit.joint import NAME, joint_search
 from tiersplit_core.planning.autosplit.ladder import (
     MOST_AT_ONCE,
@@ -94,7 +93,7 @@ def fastest_rated(
     found = joint_search(arrays_of(problem), options)
     ladder = ladder_of(found, form)
     opened = open_range(ladder, verdicts([ladder], accuracies, least))
-    best = next(iter(that_matter(found.candidates)[opened.stop :]), None)
+    best = next(iter(found.that_matter[opened.stop :]), None)
     if best is None or not best.choice.any():
         return FastestRated(None, len(opened))
     solution = candidate_solution(found.search, best, NAME, None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tiersplit_core.planning.autosplit.exact_widths import MEETS
+from tiersplit_core.cost.widths import MEETS
 from tiersplit_core.planning.autosplit.solutions import Candidate
 
 

@@ -3,7 +3,7 @@
 Between two tiers all the rest is on the last one. With more, that is looked at, too, and the rest is placed by a
 minimum cut that keeps the head where it is (by the mixed-integer program where a later tier's memory binds): once with
 the head's values at their fewest bits and once as they are. Where later tiers list variants as well, each uniform width
-there is tried. A proof of optimality covers two tiers with widths on the first one.
+there is tried. `exact` finds out what better continuations there are.
 """
 
 from collections.abc import Iterator

@@ -12,11 +12,9 @@ from enum import StrEnum
 import numpy as np
 
 from tiersplit_core.cost.arrays import Bools, Floats, Ints
-from tiersplit_core.cost.widths import WidthArrays
+from tiersplit_core.cost.widths import MEETS, WidthArrays
 from tiersplit_core.planning.autosplit.splits import Split, memories
 
-MEETS = 1e-9
-"""Sums of distortions that differ by this share are one: their order of summation differs."""
 _MOST_ROUNDS = 50
 _SCALED_OBJECTIVE = 1e4
 

@@ -4,7 +4,8 @@ Paper: Banitalebi-Dehkordi, Vedula, Pei, Xia, Wang, Zhang, "Auto-Split: A Genera
 AI", KDD 2021, §4. It gives one of two tiers bit widths; here later tiers follow as `continuations` says.
 Complexity: O(H · |B|² · L · working set) for H heads.
 Guarantee: never slower than the last tier alone or the first tier alone at any widths that it tries, where they are
-allowed (remark 5). For latency over two tiers, with all heads looked at, the gap to the optimum of (5) is reported.
+allowed (remark 5). For latency the gap to the optimum is reported: where all heads of two tiers were looked at against
+their bounds, else against minimum cuts with a price on distortion (`relaxed`).
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from tiersplit_core.cost.arrays import Bools, ProblemArrays
 from tiersplit_core.cost.widths import at_widths, named_widths, width_arrays
 from tiersplit_core.planning.answer import infeasible
 from tiersplit_core.planning.autosplit.bounds import latency_bounds
-from tiersplit_core.planning.autosplit.choice import Accuracies, bisected, within_distortion
+from tiersplit_core.planning.autosplit.choice import Accuracies, bisected, that_matter, within_distortion
 from tiersplit_core.planning.autosplit.continuations import later_widths, splits_behind
 from tiersplit_core.planning.autosplit.infeasible import missing_words
 from tiersplit_core.planning.autosplit.potential_splits import (
@@ -28,6 +29,7 @@ from tiersplit_core.planning.autosplit.potential_splits import (
     useless_first,
 )
 from tiersplit_core.planning.autosplit.quantised_answer import candidate_solution
+from tiersplit_core.planning.autosplit.relaxed import relaxed_s
 from tiersplit_core.planning.autosplit.solutions import (
     Candidate,
     WidthSearch,
@@ -43,6 +45,10 @@ from tiersplit_core.planning.two_tiers import first_and_last
 from tiersplit_core.quantization.forms import RunForm
 
 NAME = "autosplit"
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -80,18 +86,32 @@ class JointSearch:
             exact_s = min([exact_s, *(candidate.objective_s for candidate in here if candidate.distortion == 0)])
         return tuple(found)
 
-    def best(self) -> Candidate | None:
+    @cached_property
+    def that_matter(self) -> tuple[Candidate, ...]:
+        """The candidates, fastest first, without those that are no faster than one of less distortion."""
+        return tuple(that_matter(self.candidates))
+
+    def best(self, in_time: Callable[[], bool] = _always) -> Candidate | None:
         """The fastest element of S that satisfies equation (4); None where none does.
 
-        Splits are looked at no further than one can still be better.
+        Splits are looked at no further than one can still be better; once time is over, only those on one tier.
         """
         best = None
         for bound, split in self._ordered():
             if best is not None and bound >= best.objective_s:
                 break
+            if not (in_time() or (split.tiers == split.tiers[0]).all()):
+                continue
             found = [*potential_solutions(self.search, [split]), *([] if best is None else [best])]
             best = next(iter(within_distortion(found, self.search.arrays.problem.max_distortion)), None)
         return best
+
+    def proven_s(self, best: Candidate) -> float | None:
+        """Seconds that no plan beats, where the best candidate is given; None where nothing is known."""
+        if self.search.arrays.throughput:
+            return None
+        bounds = self.lower_s if self.provable else (relaxed_s(self.search.arrays, self.search.widths),)
+        return min(*bounds, best.objective_s)
 
     def plan_of(self, candidate: Candidate, form: RunForm = RunForm.INT8) -> Plan:
         """The plan that a candidate is, its quantised layers in a form."""
@@ -106,14 +126,23 @@ class JointSearch:
         return ((bounds[i], self.splits[i]) for i in np.argsort(bounds, kind="stable").tolist() if self.potential[i])
 
 
-def joint_search(arrays: ProblemArrays, options: SolverOptions) -> JointSearch:
-    """The splits of a problem and the search over their widths."""
+def joint_search(arrays: ProblemArrays, options: SolverOptions, in_time: Callable[[], bool] = _always) -> JointSearch:
+    """The splits of a problem and the search over their widths.
+
+    Args:
+        arrays: the problem.
+        options: as for any solver.
+        in_time: whether the rest may be placed behind more heads, which takes long over more than two tiers; the
+            smallest and the largest head are there in any case.
+    """
     widths = width_arrays(arrays)
     search = width_search(arrays, widths)
     every = all_heads(arrays, widths.able & ~useless_first(arrays, widths))
     heads = _fewer_heads(search) if every is None else every
     splits, of_head = [], []
     for i, head in enumerate(heads):
+        if 0 < i < len(heads) - 1 and arrays.tiers > 2 and not in_time():
+            continue
         behind = list(splits_behind(arrays, widths, head, options))
         splits += behind
         of_head += [i] * len(behind)
@@ -136,12 +165,12 @@ def _fewer_heads(search: WidthSearch) -> Bools:
 
 def solve(arrays: ProblemArrays, options: SolverOptions) -> Solution:
     """The fastest potential solution within the first tier's memory and the problem's `max_distortion`."""
-    found = joint_search(arrays, options)
-    best = found.best()
+    end = options.clock() + options.time_limit_s
+    found = joint_search(arrays, options, lambda: options.clock() < end)
+    best = found.best(lambda: options.clock() < end)
     if best is None:
         return infeasible(NAME, missing_words(found.search, found.splits))
-    lower_s = min(*found.lower_s, best.objective_s) if found.provable else None
-    return candidate_solution(found.search, best, NAME, lower_s)
+    return candidate_solution(found.search, best, NAME, found.proven_s(best))
 
 
 def solve_accurately(

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from math import ceil, inf, sqrt
 
 from tiersplit_core.cost.problem import Problem
-from tiersplit_core.planning.autosplit.choice import that_matter
 from tiersplit_core.planning.autosplit.joint import JointSearch
 from tiersplit_core.planning.autosplit.solutions import Candidate
 from tiersplit_core.planning.plan import Plan
@@ -52,9 +51,7 @@ Ladder = tuple[Step, ...]
 def ladder_of(found: JointSearch, form: RunForm) -> Ladder:
     """The ladder of a search whose layers have variants in one form."""
     problem = found.search.arrays.problem
-    return tuple(
-        _step(problem, found.plan_of(candidate, form), candidate) for candidate in that_matter(found.candidates)
-    )
+    return tuple(_step(problem, found.plan_of(candidate, form), candidate) for candidate in found.that_matter)
 
 
 def _step(problem: Problem, plan: Plan, candidate: Candidate) -> Step:

@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from tiersplit_core.cost.arrays import Ints, ProblemArrays
-from tiersplit_core.cost.widths import WidthArrays, at_widths, named_widths
+from tiersplit_core.cost.widths import MEETS, WidthArrays, at_widths, named_widths
 from tiersplit_core.planning.answer import infeasible, solution_of
-from tiersplit_core.planning.autosplit.exact_widths import MEETS
 from tiersplit_core.planning.autosplit.solutions import Candidate, WidthSearch
 from tiersplit_core.planning.plan import Plan
 from tiersplit_core.planning.solution import Solution
@@ -14,9 +13,15 @@ from tiersplit_core.planning.two_tiers import baseline_solution
 
 def candidate_solution(search: WidthSearch, candidate: Candidate, name: str, lower_s: float | None) -> Solution:
     """The solution that a candidate is; `lower_s` as for `solution_of`."""
-    at = at_widths(search.arrays, search.widths, candidate.choice)
-    answer = solution_of(at, candidate.split.tiers, name, lower_s)
-    return _with_widths(search.arrays, search.widths, candidate.choice, answer)
+    return plan_solution(search.arrays, search.widths, candidate.split.tiers, candidate.choice, name, lower_s)
+
+
+def plan_solution(
+    arrays: ProblemArrays, widths: WidthArrays, tiers: Ints, choice: Ints, name: str, lower_s: float | None
+) -> Solution:
+    """The solution that a placement and widths, shape (L,) each, are; `lower_s` as for `solution_of`."""
+    answer = solution_of(at_widths(arrays, widths, choice), tiers, name, lower_s)
+    return _with_widths(arrays, widths, choice, answer)
 
 
 def quantised_baseline(arrays: ProblemArrays, widths: WidthArrays, tiers: Ints, choice: Ints, name: str) -> Solution:
