@@ -182,19 +182,23 @@ class MilpModel(Program):
         for link in range(self._links):
             if self.arrays.latency_s[link] > self.upper_s:
                 self.add_row(({self._first_used + link: 1.0, self._first_back + link: 1.0}, 0.0), 0.0)
-            s_per_byte = float(self.arrays.s_per_byte[link])
-            for carried in self._carried:
-                for crosses, size in carried[link]:
-                    if size * s_per_byte > self.upper_s:
-                        self.add_row(crosses, 0.0)
+            for crosses, size in (part for carried in self._carried for part in carried[link]):
+                if size * self._s_per_byte(link) > self.upper_s:
+                    self.add_row(crosses, 0.0)
             for output in self._slow_on_the_way_back(link):
                 self.add_row(self.x(output, link), 0.0)
+
+    def _s_per_byte(self, link: int) -> float:
+        """Seconds that a byte on a link adds to the objective; to the largest sum that it adds to, for throughput."""
+        if not self.arrays.throughput:
+            return float(self.arrays.s_per_byte[link])
+        return float(max(8.0 / self.arrays.bandwidth_bps[link], self.arrays.hop_s_per_byte[:, link].max()))
 
     def _slow_on_the_way_back(self, link: int) -> list[int]:
         """The outputs whose way back over a link alone takes longer than is sought; they return as they are."""
         if not self.arrays.way_back:
             return []
-        back_s = self.arrays.value_bytes[self.arrays.outputs + 1] * self.arrays.s_per_byte[link]
+        back_s = self.arrays.value_bytes[self.arrays.outputs + 1] * self._s_per_byte(link)
         slow: list[int] = self.arrays.outputs[back_s > self.upper_s].tolist()
         return slow
 
@@ -347,7 +351,7 @@ class MilpModel(Program):
     def _carried_terms(self, link: int, s_per_byte: float) -> list[Term]:
         """The bytes that cross a link in either direction, at so many seconds each."""
         arrays = self.arrays
-        longest = self.upper_s * (1 + 1e-12) / float(arrays.s_per_byte[link])
+        longest = self.upper_s * (1 + 1e-12) / self._s_per_byte(link)
         per_byte = self.scale * s_per_byte
         sent = (part for carried in self._carried for part in carried[link])
         terms: list[Term] = [(crosses, size * per_byte) for crosses, size in sent if 0 < size <= longest]

@@ -14,7 +14,7 @@ from tiersplit_core.cost.latency import evaluate
 from tiersplit_core.cost.memory import exceeded_tiers, stage_memory_bytes
 from tiersplit_core.errors import ProblemError
 from tiersplit_core.planning.planner import SOLVERS, solve
-from tiersplit_core.planning.problem import Link, Objective, Problem, ProblemLayer, Tier
+from tiersplit_core.planning.problem import Link, Objective, Problem, ProblemLayer, Serving, Tier
 from tiersplit_core.planning.solution import Status
 
 RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -124,3 +124,14 @@ def test_a_layer_a_million_times_slower_than_the_optimum_does_not_spoil_the_proo
     tiers, links = (Tier("t0"), Tier("t1")), (Link("t0", "t1", 1e7, 0.0),)
     problem = Problem(layers, ("l0",), 0, tiers, links, Objective.THROUGHPUT, result_tier="t0")
     assert_equal_to(problem, solve(problem), 8e-7)
+
+
+def test_for_throughput_a_link_and_what_its_ends_spend_on_it_are_not_added_up():
+    layers = (
+        ProblemLayer("a", ("input",), 0, 0, {"t0": 1.0, "t1": 0.1}),
+        ProblemLayer("b", ("input",), 0, 0, {"t0": 0.1, "t1": 1.0}),
+    )
+    sends, receives = Serving(send_s_per_byte=3e-7), Serving(receive_s_per_byte=3e-7)
+    tiers, links = (Tier("t0", serving=sends), Tier("t1", serving=receives)), (Link("t0", "t1", 8e6 / 0.6, 0.0),)
+    problem = Problem(layers, ("a", "b"), 10**6, tiers, links, Objective.THROUGHPUT)
+    assert_equal_to(problem, solve(problem, "milp"), 0.6)
