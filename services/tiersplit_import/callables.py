@@ -1,5 +1,6 @@
 """Finding the user's own code: a callable that `module:callable` names."""
 
+import hashlib
 import importlib
 import sys
 from collections.abc import Callable
@@ -37,3 +38,18 @@ def find_callable(text: str, what: str, example: str) -> Callable[..., Any]:
     if not callable(found):
         raise ModelError(f"{path!r} is a {type(found).__name__}, not a callable that {what}", text)
     return found  # type: ignore[no-any-return]
+
+
+def code_digest(text: str, function: Callable[..., Any]) -> str:
+    """Digest of the files of the module that is named and of the one that `function` is from; what they import is not.
+
+    Args:
+        text: `module:callable`.
+        function: the callable that it names.
+    """
+    names = {text.partition(":")[0], str(getattr(function, "__module__", ""))}
+    found = hashlib.sha256()
+    for name in sorted(names & sys.modules.keys()):
+        file = getattr(sys.modules[name], "__file__", None)
+        found.update(name.encode() + b"\0" + (Path(file).read_bytes() if file and Path(file).is_file() else b""))
+    return f"sha256:{found.hexdigest()}"

@@ -30,7 +30,7 @@ from tiersplit_import.from_manifest import SOURCE, Fetch, request_of
 from tiersplit_import.metrics import OPTION as METRIC_OPTION
 from tiersplit_import.metrics import comparison
 from tiersplit_import.pipeline import import_model
-from tiersplit_import.rating import rate, with_accuracy
+from tiersplit_import.rating import Keep, rate, with_accuracy
 from tiersplit_import.segments import missing_segments
 
 _NOT_READ = frozenset({media.PROFILE, media.STATISTICS, media.PLAN_GOLDEN})
@@ -200,7 +200,17 @@ def _materialise(options: argparse.Namespace) -> str:
             _say(f"{registry.reference.at(options.push_tag)} is there already")
             return found.digest
         with tempfile.TemporaryDirectory(prefix="tiersplit-materialise-", dir=options.work) as work:
-            return _cut(registry, options, Path(work))
+            begun = registry.reference.at(_part_tag(options))
+            if registry.head(_part_tag(options)) is None:
+                return _cut(registry, options, Path(work))
+            _say(f"going on where {begun} ended")
+            with _open(begun, options) as part:
+                return _cut(part, options, Path(work))
+
+
+def _part_tag(options: argparse.Namespace) -> str:
+    """Where a Job that is ended at its deadline leaves the ratings that it had: another one goes on from there."""
+    return f"{options.push_tag}-part"
 
 
 def _cut(registry: Registry, options: argparse.Namespace, work: Path) -> str:
@@ -215,10 +225,15 @@ def _cut(registry: Registry, options: argparse.Namespace, work: Path) -> str:
     difference = check_chain(cut, surface.plans)
     if difference is not None:
         _say(f"the segments compute what the model computes, to {difference.relative:.1e}")
-    return registry.extend([*blobs, *_ratings(cut, surface.plans, options, work)], options.push_tag, bundle.digest)
+
+    def keep(ratings: Sequence[Blob]) -> None:
+        registry.extend([*blobs, *ratings], _part_tag(options), bundle.digest)
+
+    ratings = _ratings(cut, surface.plans, options, work, keep)
+    return registry.extend([*blobs, *ratings], options.push_tag, bundle.digest)
 
 
-def _ratings(bundle: Bundle, plans: Sequence[Plan], options: argparse.Namespace, work: Path) -> list[Blob]:
+def _ratings(bundle: Bundle, plans: Sequence[Plan], options: argparse.Namespace, work: Path, keep: Keep) -> list[Blob]:
     """What the validation data say of plans that quantise layers; nothing is fetched where there are none."""
     if options.model is None or not any(plan.widths for plan in plans):
         return []
@@ -227,7 +242,7 @@ def _ratings(bundle: Bundle, plans: Sequence[Plan], options: argparse.Namespace,
         return []
     data = _fetching(options, work)(model.validation.uri, "validation.npz", f"{_VALIDATION}.uri")
     with _in_manifest(model.validation, data):
-        return rate(bundle, plans, data, comparison(model.validation.metric_name), _say)
+        return rate(bundle, plans, data, comparison(model.validation.metric_name), _say, keep)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 from tiersplit_api.v1alpha1.model import Metric
 from tiersplit_core.errors import ModelError
 from tiersplit_core.units import format_bytes
-from tiersplit_import.callables import find_callable
+from tiersplit_import.callables import code_digest, find_callable
 from tiersplit_import.detections import OVERLAPS, AveragePrecision, Objects
 from tiersplit_import.net import Array
 
@@ -61,10 +61,12 @@ class Comparison:
     Attributes:
         name: the metric's word in the manifest, or the user's own function as `module:callable`.
         start: checks the whole `y` of the validation data and begins to compare.
+        code: digest of the code of the user's own function, which may change under the same name; else empty.
     """
 
     name: str
     start: Start
+    code: str = ""
 
 
 def comparison(name: str) -> Comparison:
@@ -85,7 +87,7 @@ def comparison(name: str) -> Comparison:
         function = find_callable(name, "compares outputs with y", "plates.rating:share_read")
     except ModelError as error:
         raise ModelError(f"{name}: {error.reason}", OPTION) from error
-    return Comparison(name, lambda _: _Own(name, function))
+    return Comparison(name, lambda _: _Own(name, function), code_digest(name, function))
 
 
 @dataclass

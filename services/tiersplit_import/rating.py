@@ -1,7 +1,7 @@
 """Rating plans: the accuracy of each, measured on the validation data with the very segments that get deployed."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,9 @@ from tiersplit_import.metrics import OPTION, Comparison
 from tiersplit_import.plan_run import PlanRun, Step, open_segment
 
 Say = Callable[[str], None]
+Keep = Callable[[Sequence[Blob]], None]
+"""Stores ratings where another run finds them."""
+
 _SHOWN = 19
 """Characters of a plan's digest that people are shown."""
 
@@ -46,13 +49,18 @@ def whole_accuracy(bundle: Bundle, path: Path, metric: Comparison) -> Accuracies
     """What the bundle knows of this data by this metric, at least the model's own accuracy; as `with_accuracy`."""
     data = _digest(path)
     known = bundle.accuracies
-    if known is not None and (known.metric, known.data) == (metric.name, data):
+    if known is not None and (known.metric, known.data, known.code) == (metric.name, data, metric.code):
         return known
-    return Accuracies(metric.name, _finite(accuracy(bundle, path, metric), metric), {}, data)
+    return Accuracies(metric.name, _finite(accuracy(bundle, path, metric), metric), {}, data, metric.code)
 
 
 def rate(
-    bundle: Bundle, plans: Sequence[Plan], path: Path, metric: Comparison, say: Say = lambda _: None
+    bundle: Bundle,
+    plans: Sequence[Plan],
+    path: Path,
+    metric: Comparison,
+    say: Say = lambda _: None,
+    keep: Keep = lambda _: None,
 ) -> list[Blob]:
     """Measure those plans of a surface that quantise layers and whose accuracy the bundle does not know yet.
 
@@ -64,6 +72,7 @@ def rate(
         path: an .npz file with samples in `x` and the truth in `y`.
         metric: how answers are compared with the truth.
         say: is told what each plan's accuracy is.
+        keep: is given all ratings so far after each plan but the last.
 
     Returns:
         The accuracies, with those that were known before, and what each of these plans answers to the golden inputs;
@@ -80,6 +89,12 @@ def rate(
         rated = found[plan.digest] = rating.of(PlanRun(bundle, plan, specs))
         about = f"plan {plan.digest[:_SHOWN]}, {len(found)} of {len(missing)}"
         say(f"{about}: {metric.name} {rated.accuracy:.2%}, the model's own {known.whole:.2%}")
+        if len(found) < len(missing):
+            keep(_blobs(bundle, known, found))
+    return _blobs(bundle, known, found)
+
+
+def _blobs(bundle: Bundle, known: Accuracies, found: Mapping[str, "_Rated"]) -> list[Blob]:
     made = replace(known, plans={**known.plans, **{name: rated.accuracy for name, rated in found.items()}})
     goldens = [Blob(media.PLAN_GOLDEN, rated.golden, {media.PLAN: name}) for name, rated in found.items()]
     return [*goldens, *([] if made == bundle.accuracies else [_blob(made)])]

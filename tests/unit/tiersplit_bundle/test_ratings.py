@@ -39,6 +39,11 @@ def test_accuracies_of_unknown_data_are_read_too() -> None:
     assert accuracies_from_json({"metric": "Top5", "whole": 1, "plans": {}}) == Accuracies("Top5", 1.0)
 
 
+def test_the_code_of_a_users_own_metric_is_read_as_it_was_written() -> None:
+    known = Accuracies("plates.rating:loose", 0.5, {SECOND: 0.25}, DATA, FIRST)
+    assert accuracies_from_json(accuracies_to_json(known)) == known
+
+
 WRONG = {
     "no metric": ({"metric": None}, "accuracies.metric"),
     "an empty metric": ({"metric": ""}, "accuracies.metric"),
@@ -51,6 +56,7 @@ WRONG = {
     "a plan that is none": ({"plans": {"edge": 0.5}}, "accuracies.plans"),
     "a plan's number as text": ({"plans": {FIRST: "0.5"}}, f"accuracies.plans.{FIRST}"),
     "data that are none": ({"data": "validation.npz"}, "accuracies.data"),
+    "code that is none": ({"code": "plates.rating:loose"}, "accuracies.code"),
 }
 
 

@@ -226,6 +226,34 @@ def test_ratings_of_a_round_before_are_kept_and_not_measured_again(running, with
         assert found.manifest("rated-3").digest == first.digest
 
 
+def test_a_job_that_is_ended_before_it_is_done_leaves_its_ratings_to_the_next(
+    running, with_twins_planned, tmp_path, monkeypatch, capsys
+):
+    file, reference, surface = with_twins_planned
+    narrow = {plan.digest for plan in surface.plans if plan.widths}
+    rated, own = [], rating._Rating.of
+
+    def until_the_deadline(self, run):
+        if rated:
+            raise OperationError("the Job's deadline")
+        rated.append(run)
+        return own(self, run)
+
+    monkeypatch.setattr(rating._Rating, "of", until_the_deadline)
+    assert rate_there(reference, file, "rated-4") == 1
+    with registry(running, "twins", "rated-4") as found:
+        assert found.head() is None
+    with registry(running, "twins", "rated-4-part") as part:
+        assert len(part.pull_bundle(tmp_path / "part").accuracies.plans) == 1
+    monkeypatch.setattr(rating._Rating, "of", lambda self, run: rated.append(run) or own(self, run))
+    assert rate_there(reference, file, "rated-4") == 0
+    assert len(rated) == len(narrow) > 1
+    with registry(running, "twins", "rated-4") as found:
+        bundle = found.pull_bundle(tmp_path / "whole")
+    assert bundle.accuracies.plans.keys() == bundle.plan_goldens.keys() == narrow
+    assert "cut 0 of" in capsys.readouterr().err, "what the first one cut is there"
+
+
 def test_without_the_models_file_plans_are_cut_alone(running, with_twins_planned, tmp_path):
     _, reference, surface = with_twins_planned
     assert materialise(reference, "cut-1") == 0

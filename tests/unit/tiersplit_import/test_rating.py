@@ -1,5 +1,7 @@
 """Plans are rated by running what gets deployed: their own segments, with what their links do to the values."""
 
+import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,6 +199,23 @@ def test_validation_data_that_are_not_there_are_told_by_name(bundle: Bundle, tmp
     with pytest.raises(ModelError) as caught:
         with_accuracy(bundle, tmp_path / "nowhere.npz", TOP1)
     assert caught.value.path == str(tmp_path / "nowhere.npz")
+
+
+def test_a_function_that_changes_under_its_name_is_asked_again(
+    bundle: Bundle, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file, module = tmp_path / "own_rating.py", "own_rating"
+    chosen, answered = [plan(2, dict.fromkeys(LAYERS[:2], (8, 8)))], []
+    for number in (0.25, 0.25, 0.75):
+        file.write_text(f"def fixed(answers, y):\n    return {number}\n")
+        sys.modules.pop(module, None)
+        importlib.invalidate_caches()
+        bundle = cut_and_rated(bundle, chosen, data, comparison(f"{module}:fixed"))
+        answered.append((accuracies(bundle).whole, accuracies(bundle).plans[chosen[0].digest], bundle.digest))
+    sys.modules.pop(module)
+    assert [(whole, rated) for whole, rated, _ in answered] == [(0.25, 0.25), (0.25, 0.25), (0.75, 0.75)]
+    assert answered[0][2] == answered[1][2], "what did not change is not asked again"
 
 
 @dataclass
