@@ -18,6 +18,9 @@ from tiersplit_core.planning.solution import Status
 
 RELAXED = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
+FEW = settings(RELAXED, max_examples=12)
+"""For what asks the Lagrangian search over three tiers, which places the rest behind each head."""
+
 
 def assert_best_of_all(problem):
     """The exact solver's answer is allowed, costs what it says, and is the best of all plans."""
@@ -55,8 +58,8 @@ def test_so_it_is_for_throughput(problem):
     assert_best_of_all(problem)
 
 
-@RELAXED
-@given(over_tiers(max_layers=5, objectives=tuple(Objective)))
+@FEW
+@given(over_tiers(max_layers=4, objectives=tuple(Objective)))
 def test_it_is_never_worse_than_one_tier_alone_or_the_lagrangian_search(problem):
     exact = solve(problem, "autosplit-exact")
     for name in ("edge-only", "cloud-only", "autosplit", "qdmp-mixed"):
@@ -65,8 +68,8 @@ def test_it_is_never_worse_than_one_tier_alone_or_the_lagrangian_search(problem)
             assert exact.objective_s <= other.objective_s * (1 + 1e-9) + 1e-15, name
 
 
-@RELAXED
-@given(over_tiers(max_layers=4))
+@FEW
+@given(over_tiers())
 def test_the_gap_that_the_lagrangian_search_reports_holds_the_optimum(problem):
     found, best = solve(problem, "autosplit"), solve(problem, "autosplit-exact")
     if found.plan is not None:
