@@ -102,11 +102,13 @@ class _Measuring:
     answers: list[Answer] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
     unheld: dict[str, int] = field(default_factory=dict)
+    budget_s: float = 0.0
 
     def run(self) -> Seen:
         self._leave_out(self.held.too_large(self.asked.limit_bytes))
         self.values = write_inputs(self.bundle, self.asked.batch, self._folder("inputs"))
         waiting = deque(chunks(self.held, self.asked.limit_bytes))
+        self.budget_s = self.settings.budget_s / len(waiting)
         while waiting:
             waiting.extendleft(reversed(self._measured(waiting.popleft())))
         return self._seen()
@@ -154,7 +156,7 @@ class _Measuring:
             (program,),
             {name: self.values[name] for name in program.inputs},
             self.settings.threads,
-            self.settings.budget_s,
+            self.budget_s,
             kernels=True,
             keep=keep,
             memory_bytes=self.settings.room_bytes,
