@@ -41,9 +41,9 @@ test-models: setup  ## Imports of published networks, each cut and compared with
 	@echo "test: published networks, $(WORKERS) at a time"
 	$(PY) -m pytest -q -n $(WORKERS) --dist worksteal $(MODEL_TESTS)
 
-test-processes: setup  ## Integration and end-to-end tests on this machine, one at a time.
-	@echo "test: integration and end-to-end tests, which start real processes"
-	$(PY) -m pytest -q tests/integration tests/e2e --ignore=tests/e2e/cluster --ignore=tests/e2e/product \
+test-processes: setup  ## Integration and end-to-end tests on this machine.
+	@echo "test: integration and end-to-end tests, which start real processes, $(WORKERS) files at a time"
+	$(PY) -m pytest -q -n $(WORKERS) --dist loadfile tests/integration tests/e2e --ignore=tests/e2e/cluster --ignore=tests/e2e/product \
 	  $(addprefix --ignore=,$(MODEL_TESTS))
 
 test-cluster: setup  ## End-to-end tests on a real Kubernetes cluster (brings one up here where it can; needs root).
