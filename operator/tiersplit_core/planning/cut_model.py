@@ -15,6 +15,7 @@ import numpy as np
 
 from tiersplit_core.cost.arrays import Floats, Ints, ProblemArrays
 from tiersplit_core.cost.latency import objective_s
+from tiersplit_core.cost.problem import Objective
 from tiersplit_core.planning.contraction import contraction_of
 from tiersplit_core.planning.implied import needed_reads
 from tiersplit_core.planning.maxflow import SINK, SOURCE, Network, cuts, network_of
@@ -46,11 +47,13 @@ class CutModel:
     """The network of a problem's structure; seconds, bandwidths and latencies may change between solves.
 
     Args:
-        arrays: a problem; its graph, tiers, privacy and result tier make the structure.
+        arrays: a problem; its graph, tiers, privacy and result tier make the structure. What it minimises does not
+            count: the capacity that no cut may use is an upper bound of latency.
     """
 
     def __init__(self, arrays: ProblemArrays) -> None:
-        self._contraction = contraction_of(arrays)
+        problem = replace(arrays.problem, objective=Objective.LATENCY)
+        self._contraction = contraction_of(replace(arrays, problem=problem))
         arrays = self._contraction.arrays
         self._links = arrays.tiers - 1
         self._layers = arrays.layers

@@ -1,5 +1,6 @@
 """Every solver against the enumeration of all placements, evaluated by an independent reference."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -13,6 +14,7 @@ from tiersplit_core.cost.arrays import arrays_of
 from tiersplit_core.cost.latency import evaluate
 from tiersplit_core.cost.memory import exceeded_tiers, stage_memory_bytes
 from tiersplit_core.errors import ProblemError
+from tiersplit_core.planning.cut_model import CutModel
 from tiersplit_core.planning.planner import SOLVERS, solve
 from tiersplit_core.planning.problem import Link, Objective, Problem, ProblemLayer, Serving, Tier
 from tiersplit_core.planning.solution import Status
@@ -44,6 +46,15 @@ def assert_equal_to(problem, solution, best):
 @given(problems(max_layers=6, objectives=(Objective.LATENCY,), limited=False))
 def test_the_minimum_cut_is_the_best_of_all_placements(problem):
     assert_equal_to(problem, solve(problem, "min-cut"), best_of_all(problem))
+
+
+@RELAXED
+@given(problems(max_layers=6, objectives=(Objective.THROUGHPUT,), limited=False))
+def test_the_minimum_cut_is_of_latency_whatever_the_problem_minimises(problem):
+    arrays = arrays_of(problem)
+    answer = CutModel(arrays).solve(arrays)
+    assert reference_cost.allowed(problem, arrays.placement_of(answer.tiers))
+    assert answer.objective_s == pytest.approx(best_of_all(replace(problem, objective=Objective.LATENCY)), rel=1e-9)
 
 
 @RELAXED
