@@ -20,7 +20,7 @@ _PATIENCE_S = 1.0
 """A way that is lost for a moment, or a plan that must prove itself again, is no reason to move: requests that cannot
 wait take the fallback meanwhile."""
 _STEADY_S = 0.5
-"""So long another plan must be the better one by what this head sees itself: a glitch of an estimate passes sooner."""
+"""So long there must be a better plan by what this head sees itself: a glitch of an estimate passes sooner."""
 _SETTLE_S = 10.0
 """After the start plans are still being verified and the link is only beginning to be seen: moves are free."""
 
@@ -51,7 +51,6 @@ class Steering:
         self._fell_back = False
         self._way_lost, self._proof_lost = _Lasting(_PATIENCE_S), _Lasting(_PATIENCE_S)
         self._better, self._told = _Lasting(_STEADY_S), False
-        self._wanted: str | None = None
 
     def follow(self, route: pb.Route) -> None:
         """A route came."""
@@ -77,12 +76,11 @@ class Steering:
             self._began = now
 
     def _steady(self, decision: Decision, now: float) -> bool:
-        """Whether the decision stands: an escape, a first plan and what the controller just said do at once."""
-        wanted = decision.better or decision.plan  # what a cooldown still keeps waiting proves itself meanwhile
-        if wanted != self._wanted:
-            self._better.tell(now, holds=False)
-        self._wanted = wanted
-        self._better.tell(now, holds=True)
+        """Whether the decision stands: an escape, a first plan and what the controller just said do at once.
+
+        What a cooldown still keeps waiting proves itself meanwhile; of several that are better the best may change.
+        """
+        self._better.tell(now, holds=0 < decision.gain >= self._route.guidance.min_gain)
         voluntary = decision.verdict in {Verdict.MOVE, Verdict.RETURN} and self._head.active is not None
         return self._told or not voluntary or self._better.lasts(now)
 

@@ -216,6 +216,18 @@ def test_a_glitch_of_the_estimate_moves_nothing_and_what_the_controller_says_mov
     assert scene.glance() == "000"
 
 
+def test_of_several_better_plans_the_best_may_change_while_they_prove_themselves(scene):
+    scene.settle(1e6)
+    rates = (1e7, 1e9)
+    better = {best_plan(scene.surface, rate) for rate in rates}
+    assert len(better - {scene.head.active}) == 2
+    for rate in rates:
+        scene.sends(rate)
+        assert scene.glance() == "000"
+    scene.sends(rates[0])
+    assert scene.glance() in better
+
+
 def test_a_plan_that_must_prove_itself_again_is_kept_for_a_moment(scene):
     scene.settle(1e7)
     scene.head.verified = {"000"}
