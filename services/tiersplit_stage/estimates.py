@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tiersplit_core.adaptation.estimator import LinkEstimate, LinkEstimator, LoadEstimate
+from tiersplit_core.adaptation.estimator import LOAD_JITTER_S, LinkEstimate, LinkEstimator, LoadEstimate
 from tiersplit_core.adaptation.observation import LinkSample, SegmentSample
 from tiersplit_core.profile.batches import interpolate
 from tiersplit_core.profile.serving import Overhead
 from tiersplit_stage.meter import BULK_BYTES, FIRST_GUESS_BPS, Observed, first_estimator
 from tiersplit_stage.pipeline import Pipeline
+from tiersplit_stage.processors import Quota
 from tiersplit_wire.v1 import route_pb2 as pb
 
 if TYPE_CHECKING:
@@ -98,16 +99,20 @@ class Estimates:
     Args:
         pipeline: what runs here.
         clock: monotonic seconds.
+        granted: this container's limit of the processor; None: there is none.
 
     Attributes:
         onward: the link to the next tier; None before its bandwidth was seen.
         load: observed over profiled seconds of this stage.
     """
 
-    def __init__(self, pipeline: Pipeline, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, pipeline: Pipeline, clock: Callable[[], float] = time.monotonic, granted: Quota | None = None
+    ) -> None:
         self.onward: Onward | None = None
         self.load = LoadEstimate()
         self._pipeline, self._clock = pipeline, clock
+        self._jitter_s = LOAD_JITTER_S if granted is None else max(LOAD_JITTER_S, granted.steady_s(LOAD_JITTER_S))
         self._link: Link | None = None
         self._record = LinkRecord(None)
         self._views: Mapping[tuple[str, str], pb.LinkView] = {}
@@ -168,7 +173,7 @@ class Estimates:
             profiled_s = self.profiled_s(segment, batch)
             samples.append(SegmentSample(statistics.median(seconds), profiled_s, len(seconds)))
         observed.clear()
-        self.load = self.load.observe(tuple(samples))
+        self.load = self.load.observe(tuple(samples), jitter_s=self._jitter_s)
 
     def _keep_runs(self, kind: tuple[str, int], seconds: Iterable[float]) -> None:
         """Keep runs for the next report; the kind that ran least recently goes where there are too many."""
@@ -180,7 +185,8 @@ class Estimates:
 
     def ran_idle(self, segment: str, seconds: float) -> None:
         """A segment ran on one row, though nobody asked for it: that tells the load, and nothing about requests."""
-        self.load = self.load.observe((SegmentSample(seconds, self.profiled_s(segment, 1)),))
+        sample = SegmentSample(seconds, self.profiled_s(segment, 1))
+        self.load = self.load.observe((sample,), jitter_s=self._jitter_s)
 
     def profiled_s(self, segment: str, batch: int) -> float:
         """Seconds of a segment as profiled on this tier; 0 where it was not."""

@@ -70,9 +70,10 @@ class Stage:
         pool = SegmentPool(store, options.threads)
         self._loading = Loading(store, pool)
         worker = Worker(options.queue)
-        stopwatch = Stopwatch(Emulation(options.slowdown), quota())
+        granted = quota()
+        stopwatch = Stopwatch(Emulation(options.slowdown), granted)
         self._pipeline = Pipeline(options.tier, pool, worker, stopwatch, self._metrics)
-        self._estimates = Estimates(self._pipeline)
+        self._estimates = Estimates(self._pipeline, granted=granted)
         self._steering: Steering | None = None
         self._servicer = ActivationsServicer(self._pipeline, self._metrics, self._process_name, options.max_in_flight)
         state = options.state_dir / f"{options.deployment}-{options.tier}.route" if options.state_dir else None

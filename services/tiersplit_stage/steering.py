@@ -20,7 +20,10 @@ _PATIENCE_S = 1.0
 """A way that is lost for a moment, or a plan that must prove itself again, is no reason to move: requests that cannot
 wait take the fallback meanwhile."""
 _STEADY_S = 0.5
-"""So long there must be a better plan by what this head sees itself: a glitch of an estimate passes sooner."""
+"""So long there must be a plan that is hardly better by what this head sees itself, and the less long the more there is
+to gain: a glitch of an estimate passes sooner."""
+_WITNESSED_S = 1.0
+"""So long after its link stood still a head needs no such proof: the next request would be stuck like the last one."""
 _SETTLE_S = 10.0
 """After the start plans are still being verified and the link is only beginning to be seen: moves are free."""
 
@@ -51,6 +54,7 @@ class Steering:
         self._fell_back = False
         self._way_lost, self._proof_lost = _Lasting(_PATIENCE_S), _Lasting(_PATIENCE_S)
         self._better, self._told = _Lasting(_STEADY_S), False
+        self._stood_still_at = -math.inf
 
     def follow(self, route: pb.Route) -> None:
         """A route came."""
@@ -63,7 +67,9 @@ class Steering:
     def look(self) -> None:
         """Decide once, and carry the decision out."""
         head, now, link = self._head, self._clock(), self._pipeline.link
-        self._way_lost.tell(now, holds=link is None or not link.usable)
+        stands_still = link is None or not link.usable
+        self._way_lost.tell(now, holds=stands_still)
+        self._stood_still_at = now if stands_still else self._stood_still_at
         self._proof_lost.tell(now, holds=head.active not in head.verified)
         links = self._links(now) if steers(self._route) else None
         if links is None:
@@ -82,7 +88,8 @@ class Steering:
         """
         self._better.tell(now, holds=0 < decision.gain >= self._route.guidance.min_gain)
         voluntary = decision.verdict in {Verdict.MOVE, Verdict.RETURN} and self._head.active is not None
-        return self._told or not voluntary or self._better.lasts(now)
+        witnessed = now - self._stood_still_at <= _WITNESSED_S
+        return self._told or not voluntary or witnessed or self._better.lasts(now, 1 - decision.gain)
 
     def _move(self, decision: Decision, now: float) -> None:
         if decision.plan is None:
@@ -160,8 +167,9 @@ class _Lasting:
         elif self._since is None:
             self._since = now
 
-    def lasts(self, now: float) -> bool:
-        return self._since is not None and now - self._since >= self._least_s
+    def lasts(self, now: float, share: float = 1.0) -> bool:
+        """Whether it has held for this share of the least seconds, or longer."""
+        return self._since is not None and now - self._since >= share * self._least_s
 
 
 def steers(route: pb.Route) -> bool:

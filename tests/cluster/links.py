@@ -18,10 +18,13 @@ from tests.cluster.network import inside
 UNITS = {"": 1.0, "bit": 1.0, "k": 1e3, "kbit": 1e3, "m": 1e6, "mbit": 1e6, "g": 1e9, "gbit": 1e9}
 UNSHAPED = "rate 100gbit quantum 60000"
 """The class alone stops nothing."""
-SHORTEST_BURST_BYTES = 3200
-"""Two packets of the cable: less and the bucket passes none."""
+PACKET_BYTES = 1600
+"""A packet of the cable: less and the bucket passes none."""
 BURST_S = 0.002
 """By how much the kernel's timer may be late without loss of bandwidth."""
+CATCHING_UP, PEAK_S = 1.1, 0.00025
+"""Times the pace at which what was late is made up for, and what passes at once. Without such a peak a link that has
+rested passes a whole burst at once, which no cable does: of a few kilobytes at 5 Mbit/s that is nearly half."""
 SHORTEST_QUEUE_BYTES = 256 * 1024
 """So that one transmission is queued rather than dropped."""
 QUEUE_S = 0.2
@@ -112,9 +115,10 @@ def _directions(source: str, target: str, both_ways: bool) -> list[tuple[Node, N
 
 def _shaping(number: int, bandwidth_bps: int) -> list[str]:
     """The bucket's handle is given, so that replacing it changes its pace and keeps what waits in it."""
-    burst = max(SHORTEST_BURST_BYTES, round(bandwidth_bps * BURST_S / 8))
+    burst = max(PACKET_BYTES, round(bandwidth_bps * BURST_S / 8))
     queue = max(SHORTEST_QUEUE_BYTES, round(bandwidth_bps * QUEUE_S / 8))
-    bucket = f"tbf rate {bandwidth_bps}bit burst {burst} limit {queue}"
+    peak, most = round(bandwidth_bps * CATCHING_UP), max(PACKET_BYTES, round(bandwidth_bps * PEAK_S / 8))
+    bucket = f"tbf rate {bandwidth_bps}bit burst {burst} limit {queue} peakrate {peak}bit mtu {most}"
     return [
         f"class replace dev eth0 parent 1: classid 1:{number} htb {UNSHAPED}",
         f"qdisc replace dev eth0 parent 1:{number} handle {number + 1}: {bucket}",

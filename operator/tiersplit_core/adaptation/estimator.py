@@ -23,6 +23,7 @@ WITNESS = 3.0
 FIRM_SAMPLES = 5
 """Fewer have shown nothing that one could go back to."""
 LOAD_JITTER_S = 5e-4
+"""Of a processor: so much more a run takes that finds its caches cold."""
 _AT_START = Belief(0.1, 5e-4, 2.5)
 _AFTER_CHANGE = Belief(0.3, 2e-3, 10.0)
 """Payloads that are all equally large leave the split between both unknowns to the prior: bandwidth changes oftener."""
@@ -203,18 +204,24 @@ class LoadEstimate:
     load: float = 1.0
     runs: int = 0
 
-    def observe(self, samples: tuple[SegmentSample, ...], forgetting: float = 0.9) -> "LoadEstimate":
+    def observe(
+        self, samples: tuple[SegmentSample, ...], forgetting: float = 0.9, jitter_s: float = LOAD_JITTER_S
+    ) -> "LoadEstimate":
         """The estimate after one report; segments count by their seconds.
 
         Each run moves the estimate by `1 − forgetting` of the way, starting at 1: a first cold run is soon outweighed,
-        and a doubled load is followed to 90% within 22 runs. Half a millisecond that the runs of small segments take
-        more or less is no load.
+        and a doubled load is followed to 90% within 22 runs.
+
+        Args:
+            samples: of the report.
+            forgetting: from 0 to 1.
+            jitter_s: what the runs of small segments take more or less is no load.
         """
         usable = [sample for sample in samples if sample.profiled_s > 0 and sample.seconds > 0 and sample.runs > 0]
         if not usable:
             return self
-        profiled_s = sum(sample.profiled_s for sample in usable) + LOAD_JITTER_S
-        ratio = (sum(sample.seconds for sample in usable) + LOAD_JITTER_S) / profiled_s
+        profiled_s = sum(sample.profiled_s for sample in usable) + jitter_s
+        ratio = (sum(sample.seconds for sample in usable) + jitter_s) / profiled_s
         kept = forgetting ** max(sample.runs for sample in usable)
         load = kept * self.load + (1 - kept) * min(max(ratio, 0.01), 1000.0)
         return LoadEstimate(load, self.runs + sum(sample.runs for sample in usable))

@@ -1,14 +1,13 @@
 """A stage that computes nothing, in a process of its own: all that a request costs there is serving.
 
 `python -m tiersplit_stage.measure.echo TIER [NEXT]` prints its address as a line of JSON. Each line on its standard
-input names a plan to use from then on, or is empty; the answer is what it has spent and observed so far. It ends with
-its input.
+input names a plan to use from then on, or is empty; the answer is what it has sent since the last one. It ends with its
+input.
 """
 
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -122,7 +121,7 @@ async def _follow_orders(head: Head, pipeline: Pipeline) -> None:
             await pipeline.link.wait_usable(1.0)
         seen = pipeline.link.take_observations() if pipeline.link is not None else []
         sent = [(found.size_bytes, found.seconds) for found in seen if found.idle_before and not found.lost]
-        _say({"cpu_s": time.process_time(), "sent": sent})
+        _say({"sent": sent})
 
 
 def _say(value: dict[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 A client, a first and a second stage each run in a process of their own, and one request after another goes through
 them. What it takes with the second stage and without tells the cost of the hop; how the ends share that is read from
-the processor time that they spend, since under a limit of the processor all of them wait for each other.
+the processor time that they spend, since under a limit of the processor all of them wait for each other. What a stage
+clears away once the client has its answer delays nobody, and does not count.
 """
 
 import json
@@ -24,7 +25,7 @@ from tiersplit_core.profile.serving import Overhead, ServingProfile, fit_overhea
 from tiersplit_stage.measure.echo import ANSWER, DATA, FAR, FIRST, MODEL, NEAR, SECOND
 from tiersplit_stage.measure.room import room_bytes
 from tiersplit_stage.measure.settings import Say, Settings
-from tiersplit_stage.processors import Quota, quota
+from tiersplit_stage.processors import Quota, quota, spent_by
 from tiersplit_wire.client import InferenceClient
 
 _LEAST_BYTES, _MOST_BYTES = 4096, (2**20, 4 * 2**20)
@@ -45,7 +46,7 @@ class Seen:
 
     Attributes:
         wall_s: seconds of a request, as the client saw them.
-        client_s: processor seconds per request, of the client.
+        client_s: processor seconds until the answer was there, of the client.
         first_s: likewise, of the first stage.
         second_s: likewise, of the second stage.
     """
@@ -125,7 +126,7 @@ def profile_of(
 def costs_of(near: Seen, far: Seen, granted: Quota | None = None) -> Costs:
     """What the parts cost, from what requests take without the second stage and with it.
 
-    What the second stage spends on requests that do not reach it, any process spends on being watched. The client of a
+    What the second stage spends on requests that do not reach it has nothing to do with them. The client of a
     deployment has processors of its own: what it waited here because of a limit does not count.
 
     Args:
@@ -149,10 +150,11 @@ def _limited(
 ) -> Costs:
     """Costs by processor seconds: here the processes wait for what the others used up, which in serving each has.
 
-    What a stage takes comes after a rest. It sends while the link has what it sent before, and rests until the answer.
+    What a stage takes comes after a rest; what it is handed, it has layers to run on. It sends while the link has what
+    it sent before, and rests until the answer.
     """
-    request_s, receive_s = granted.rested_s(first_s), granted.rested_s(receiving_s)
-    own = (sending_s + receive_s) / hop_s if hop_s > 0 else 1.0
+    request_s, receive_s = granted.rested_s(first_s), granted.before_work_s(receiving_s)
+    own = (sending_s + granted.rested_s(receiving_s)) / hop_s if hop_s > 0 else 1.0
     return Costs(request_s + asking_s, sending_s, receive_s, min(own, 1.0))
 
 
@@ -185,15 +187,21 @@ class _Process:
         found: dict[str, Any] = json.loads(line)
         return found
 
-    def tell(self, plan: str = "") -> float:
-        """Use `plan` from now on; the processor seconds that it has spent."""
+    def tell(self, plan: str = "") -> None:
+        """Use `plan` from now on; what it sent meanwhile is kept in `sent`."""
         assert self.process.stdin is not None  # noqa: S101 - it was started with a pipe
         with suppress(BrokenPipeError):  # it has ended, and reading says why
             self.process.stdin.write(f"{plan}\n")
             self.process.stdin.flush()
-        answer = self.read()
-        self.sent += [(int(size), float(seconds)) for size, seconds in answer["sent"]]
-        return float(answer["cpu_s"])
+        self.sent += [(int(size), float(seconds)) for size, seconds in self.read()["sent"]]
+
+    def spent_s(self) -> float:
+        """Processor seconds that it has spent."""
+        try:
+            return spent_by(self.process.pid)
+        except OSError:
+            self.read()  # it has ended, and this says why
+            raise
 
 
 @contextmanager
@@ -260,18 +268,24 @@ def _measure(
 
 
 def _block(first: _Stage, second: _Process, plan: str, data: np.ndarray[Any, Any]) -> list[Seen]:
-    """A few requests in a row; processor seconds are those of all of them."""
+    """A few requests in a row."""
+    first.process.tell(plan)
+    seen: list[Seen] = []
+    for _ in range(_IN_A_ROW):
+        time.sleep(max([_REST_S, *(one.wall_s for one in seen[-1:])]))
+        seen.append(_asked(first, second, data))
+    first.process.tell()
+    return seen
+
+
+def _asked(first: _Stage, second: _Process, data: np.ndarray[Any, Any]) -> Seen:
+    """One request."""
 
     def spent() -> tuple[float, float, float]:
-        return time.process_time(), first.process.tell(plan), second.tell()
+        return time.process_time(), first.process.spent_s(), second.spent_s()
 
-    before = spent()
-    taken: list[float] = []
-    for _ in range(_IN_A_ROW):
-        time.sleep(max([_REST_S, *taken[-1:]]))
-        taken.append(first.ask(data))
-    client_s, first_s, second_s = ((b - a) / _IN_A_ROW for a, b in zip(before, spent(), strict=True))
-    return [Seen(wall_s, client_s, first_s, second_s) for wall_s in taken]
+    before, wall_s = spent(), first.ask(data)
+    return Seen(wall_s, *(b - a for a, b in zip(before, spent(), strict=True)))
 
 
 def _middle(seen: Sequence[Seen]) -> Seen:

@@ -8,6 +8,7 @@ import pytest
 from tiersplit_core.profile.serving import Overhead
 from tiersplit_stage.estimates import Estimates, without_receipt
 from tiersplit_stage.meter import Observed
+from tiersplit_stage.processors import Quota
 from tiersplit_wire.v1 import route_pb2 as pb
 
 
@@ -21,10 +22,10 @@ class FakeLink:
 
 
 class Scene:
-    def __init__(self, route=None):
+    def __init__(self, route=None, granted=None):
         self.now = 0.0
         self.pipeline = SimpleNamespace(tier="mdc", link=FakeLink(), segment_seconds={})
-        self.estimates = Estimates(self.pipeline, lambda: self.now)
+        self.estimates = Estimates(self.pipeline, lambda: self.now, granted)
         self.estimates.follow(route or pb.Route())
 
     def sends(self, *sizes, bandwidth_bps=1e6, latency_s=0.02, lost=False):
@@ -90,6 +91,14 @@ def test_load_is_measured_against_this_tiers_profile_between_its_batch_sizes():
     assert scene.estimates.profiled_s("s", 2) == pytest.approx(0.2)
     assert scene.runs("s", 2, *[0.6] * 60).load == pytest.approx(3.0, rel=0.02)
     assert scene.runs("unknown", 2, *[60.0] * 60).load == pytest.approx(3.0, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("granted", "load"), [(None, 5.8 / 2.5), (Quota(0.15, 0.01), (2 + 2 / 0.3) / (2 + 1 / 0.3)), (Quota(2, 0.01), 2.3)]
+)
+def test_half_a_millisecond_of_a_processor_is_hardly_a_load_however_long_a_limit_makes_it(granted, load):
+    scene = Scene(profiled(("a", "mdc", 1, 0.002)), granted)
+    assert scene.runs("a", 1, *[0.002 + 0.0005 / 0.15] * 50).load == pytest.approx(load, rel=0.02)
 
 
 def test_a_stage_whose_segments_have_no_profile_tells_no_load():

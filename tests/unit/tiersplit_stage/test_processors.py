@@ -1,10 +1,16 @@
 """What a limit of the processor makes of work."""
 
+import os
+import subprocess
+import sys
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiersplit_stage.processors import Quota, quota
+from tests.support.patience import PATIENCE_S
+from tiersplit_stage.processors import Quota, quota, spent_by
 from tiersplit_stage.stopwatch import steady_s
 
 SHARES = st.floats(0.01, 1.0)
@@ -22,6 +28,28 @@ def test_work_after_a_rest_is_done_sooner_by_what_is_at_hand_at_most(share, peri
 def test_what_a_period_holds_passes_unhindered_after_a_rest():
     assert Quota(0.15, 0.01).rested_s(0.0015) == pytest.approx(0.0015)
     assert Quota(0.15, 0.01).rested_s(0.003) == pytest.approx(0.0015 + 0.01)
+
+
+@given(SHARES, PERIODS, st.floats(0, 1), st.floats(0, 1))
+def test_what_comes_before_work_delays_it_by_what_both_take_after_a_rest(share, period_s, spent_s, more_s):
+    granted = Quota(share, period_s)
+    work_s = share * period_s + more_s
+    together_s = granted.rested_s(spent_s + work_s)
+    assert granted.before_work_s(spent_s) >= together_s - granted.steady_s(work_s) - 1e-9
+    assert 0 <= granted.before_work_s(spent_s) <= granted.rested_s(spent_s) + 1e-9
+
+
+def test_what_a_process_spends_is_seen_from_outside_while_it_runs():
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            end = time.monotonic() + PATIENCE_S
+            while (spent_s := spent_by(busy.pid)) < 0.05 and time.monotonic() < end:
+                time.sleep(0.01)
+        finally:
+            busy.kill()
+    assert spent_s >= 0.05
+    before_s, spent_s, after_s = time.process_time(), spent_by(os.getpid()), time.process_time()
+    assert before_s <= spent_s <= after_s
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,24 @@ def test_a_glitch_of_the_estimate_moves_nothing_and_what_the_controller_says_mov
     assert scene.glance() == "000"
 
 
+@pytest.mark.parametrize(("rate", "looks"), [(1e9, 1), (4e6, 2)])
+def test_the_more_there_is_to_gain_the_shorter_it_must_last(model, rate, looks):
+    made = Scene(model, cooldown_s=0.0)
+    made.settle(1e6)
+    made.sends(rate, 40)
+    assert [made.glance() for _ in range(looks)] == ["000"] * looks
+    assert made.glance() == best_plan(made.surface, rate)
+
+
+def test_after_its_link_stood_still_a_head_moves_as_soon_as_it_sees_how_slow_it_is(scene):
+    scene.settle(1e7)
+    scene.link.usable = False
+    assert scene.glance(0.5) == "011"
+    scene.link.usable = True
+    scene.sends(1e5)
+    assert scene.glance(0.01) == "000"
+
+
 def test_of_several_better_plans_the_best_may_change_while_they_prove_themselves(scene):
     scene.settle(1e6)
     rates = (1e7, 1e9)
@@ -223,7 +241,7 @@ def test_of_several_better_plans_the_best_may_change_while_they_prove_themselves
     assert len(better - {scene.head.active}) == 2
     for rate in rates:
         scene.sends(rate)
-        assert scene.glance() == "000"
+        assert scene.glance(0.05) == "000"
     scene.sends(rates[0])
     assert scene.glance() in better
 

@@ -22,8 +22,16 @@ def test_under_a_limit_the_parts_cost_their_processor_seconds_and_only_what_is_t
     near, far = Seen(0.027, 0.001, 0.0032, 0.0002), Seen(0.042, 0.001, 0.0042, 0.0022)
     costs = costs_of(near, far, Quota(0.15, 0.01))
     assert costs.request_s == pytest.approx(0.0015 + (0.003 - 0.0015) / 0.15 + 0.001)
-    assert (costs.send_s, costs.receive_s) == pytest.approx((0.001, 0.0015 + (0.002 - 0.0015) / 0.15))
-    assert costs.own == pytest.approx((costs.send_s + costs.receive_s) / 0.015)
+    after_a_rest_s = 0.0015 + (0.002 - 0.0015) / 0.15
+    assert (costs.send_s, costs.receive_s) == pytest.approx((0.001, after_a_rest_s))
+    assert costs.own == pytest.approx((0.001 + after_a_rest_s) / 0.015)
+
+
+def test_what_a_rest_leaves_at_hand_pays_for_being_handed_something_and_for_work_that_follows():
+    near, far = Seen(0.006, 0.001, 0.0032, 0.0002), Seen(0.012, 0.001, 0.0042, 0.0022)
+    costs = costs_of(near, far, Quota(0.6, 0.01))
+    assert costs.receive_s == 0.0
+    assert costs.own == pytest.approx((0.001 + 0.002) / 0.006)
 
 
 def test_a_limit_of_a_whole_processor_changes_nothing():
