@@ -35,27 +35,34 @@ def solve(arrays: ProblemArrays, options: SolverOptions) -> Solution:
     deadline = options.clock() + options.time_limit_s
     found = joint_search(arrays, options) if arrays.tiers == 2 else None
     if found is None or not found.provable:
-        return _whole(arrays, options, deadline)
+        return _whole(arrays, options, deadline, found)
     best, lower_s = _improved(found, found.best(), options, deadline)
     if best is None:
         return infeasible(NAME, missing_words(found.search, found.splits))
     return candidate_solution(found.search, best, NAME, min(lower_s, best.objective_s))
 
 
-def _whole(arrays: ProblemArrays, options: SolverOptions, deadline: float) -> Solution:
-    """One program for placement and widths; `autosplit` looks for a plan only where that leaves a gap."""
+def _whole(arrays: ProblemArrays, options: SolverOptions, deadline: float, found: JointSearch | None) -> Solution:
+    """One program for placement and widths; `autosplit` looks for a plan only where that leaves a gap.
+
+    Args:
+        arrays: the problem.
+        options: of the solver.
+        deadline: on its clock.
+        found: the Lagrangian search, where it was made already.
+    """
     search = plan_search(arrays, width_arrays(arrays))
     if search.tiers is None:
-        return _from_nothing(search, options, deadline)
+        return _from_nothing(search, options, deadline, found)
     search.run(options, deadline - options.time_limit_s * _SEARCH_SHARE)
     if not search.done:
-        _offered(search, options)
+        _offered(search, options, found)
     return _answer(search, "")
 
 
-def _from_nothing(search: PlanSearch, options: SolverOptions, deadline: float) -> Solution:
+def _from_nothing(search: PlanSearch, options: SolverOptions, deadline: float, found: JointSearch | None) -> Solution:
     """The same where no minimum cut gave a plan, which mostly is for want of memory."""
-    found = _offered(search, options)
+    found = _offered(search, options, found)
     late = search.run(options, deadline)
     words = f"nothing found within {options.time_limit_s} s: " if late else ""
     return _answer(search, words + missing_words(found.search, found.splits))
@@ -69,10 +76,10 @@ def _answer(search: PlanSearch, constraint: str) -> Solution:
     return plan_solution(search.arrays, search.widths, search.tiers, search.choice, NAME, lower_s)
 
 
-def _offered(search: PlanSearch, options: SolverOptions) -> JointSearch:
+def _offered(search: PlanSearch, options: SolverOptions, found: JointSearch | None) -> JointSearch:
     """The Lagrangian search in its share of the time, its plan offered to the other one."""
     end = options.clock() + options.time_limit_s * _SEARCH_SHARE
-    found = joint_search(search.arrays, options, lambda: options.clock() < end)
+    found = found or joint_search(search.arrays, options, lambda: options.clock() < end)
     best = found.best(lambda: options.clock() < end)
     if best is not None:
         search.offer(best.split.tiers, best.choice)

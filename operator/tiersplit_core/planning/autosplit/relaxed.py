@@ -10,6 +10,7 @@ Complexity: about ten minimum cuts.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class PricedCut:
         return self.lower_s + self.price * (self.limit - self.distortion)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Relaxation:
     """The problem without memory, equation (4) as a price.
 
@@ -81,9 +82,7 @@ class Relaxation:
         """The minimum cut at a price."""
         run_s = self._run_s(price)
         least_s = run_s.min(axis=1)
-        seconds, sent_bytes = np.minimum(least_s, CANNOT_RUN_S), self._least_sent_bytes()
-        network = replace(self.arrays, seconds=seconds, sent_bytes=sent_bytes)
-        answer = CutModel(network).solve(network)
+        answer = self._model.solve(replace(self._unpriced, seconds=np.minimum(least_s, CANNOT_RUN_S)))
         choice = run_s[np.arange(len(run_s)), :, answer.tiers].argmin(axis=1)
         paid_s = price * self.limit if price else 0.0
         lower_s = answer.lower_s - paid_s - _ROUNDING * (answer.lower_s + paid_s)
@@ -152,6 +151,16 @@ class Relaxation:
             choice = choice.copy()
             choice[layer] = width
         return choice
+
+    @cached_property
+    def _unpriced(self) -> ProblemArrays:
+        """The problem of the minimum cut at no price."""
+        seconds = np.minimum(self._run_s(0.0).min(axis=1), CANNOT_RUN_S)
+        return replace(self.arrays, seconds=seconds, sent_bytes=self._least_sent_bytes())
+
+    @cached_property
+    def _model(self) -> CutModel:
+        return CutModel(self._unpriced)
 
     def _run_s(self, price: float) -> Floats:
         """Seconds of each width on each tier with its priced distortion; infinite where it may not be."""
