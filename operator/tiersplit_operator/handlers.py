@@ -112,7 +112,9 @@ class Handlers:
     async def _start(self, settings: kopf.OperatorSettings, **given: Any) -> None:
         settings.posting.enabled = False
         settings.scanning.disabled = bool(self._settings.namespaces)
-        settings.networking.request_timeout = 30
+        # A busy API server takes long to list thousands of objects, and longer where that is begun anew meanwhile.
+        settings.networking.request_timeout = 120
+        settings.networking.connect_timeout = 10
         settings.watching.server_timeout = 600
         settings.watching.connect_timeout = 10
         for kind in (*CHILDREN, "Pod"):
