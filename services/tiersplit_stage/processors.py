@@ -43,7 +43,11 @@ class Quota:
 
 
 def spent_by(process: int) -> float:
-    """Processor seconds that a process has spent since it began, to the nanosecond, as the kernel counts them."""
+    """Processor seconds that a process has spent since it began, to the nanosecond, as the kernel counts them.
+
+    Raises:
+        OSError: it has ended.
+    """
     return time.clock_gettime(~process << 3 | _SCHEDULED)
 
 
