@@ -104,14 +104,14 @@ def given_of(problem: "Problem", bundle: "Bundle", first: "TierProfile", wanted:
 def _forms(
     problem: "Problem", statistics: "Statistics", first: "TierProfile", wanted: Narrowing
 ) -> "Iterator[tuple[RunForm, Problem]]":
+    from tiersplit_core.planning.build import form_seconds_in  # noqa: PLC0415
     from tiersplit_core.planning.variants import useful_forms, with_form  # noqa: PLC0415
-    from tiersplit_core.profile.batches import form_seconds  # noqa: PLC0415
 
     weights = _bits(wanted.weight_bits, "--weight-bits")
     activations = _bits(wanted.activation_bits, "--activation-bits")
     limited = problem.tiers[0].memory_bytes is not None
     for form in useful_forms(weights, activations, memory_limited=limited):
-        seconds = form_seconds(first, form, problem.batch)
+        seconds = form_seconds_in(problem, first, form)
         made = with_form(problem, statistics, form, seconds, weights, activations)
         if any(layer.variants for layer in made.layers):
             yield form, made

@@ -9,6 +9,7 @@ from tiersplit_control.intent import Intent
 from tiersplit_control.quality import Quality, wanted_forms
 from tiersplit_core.cost.problem import Problem
 from tiersplit_core.planning.autosplit.accurate import AccuratePlans, accurate_plans
+from tiersplit_core.planning.build import form_seconds_in
 from tiersplit_core.planning.conditions import Conditions
 from tiersplit_core.planning.look_up import Surface, SurfaceEntry
 from tiersplit_core.planning.options import SolverOptions
@@ -88,7 +89,7 @@ class Quantising:
         problem, statistics = self.problem_at(batch), self.quality.statistics
         if statistics is None:
             return problem
-        seconds = form_seconds(self.first, form, batch)
+        seconds = form_seconds_in(problem, self.first, form)
         return with_form(problem, statistics, form, seconds, self.intent.weight_bits, self.intent.activation_bits)
 
     def _conditions(self, form: RunForm) -> Iterator[Problem]:

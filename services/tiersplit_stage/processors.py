@@ -32,15 +32,6 @@ class Quota:
         at_hand_s = min(spent_s, self.processors * self.period_s)
         return min(at_hand_s + (spent_s - at_hand_s) / self.processors, self.steady_s(spent_s))
 
-    def before_work_s(self, spent_s: float) -> float:
-        """Seconds by which `spent_s` after a rest delays work that follows it at once and uses up a period's time.
-
-        What the rest left at hand also makes that work quicker than steady work is, which counts here: often it delays
-        nothing.
-        """
-        at_hand_s = self.processors * self.period_s
-        return max(self.rested_s(spent_s + at_hand_s) - self.steady_s(at_hand_s), 0.0)
-
 
 def spent_by(process: int) -> float:
     """Processor seconds that a process has spent since it began, to the nanosecond, as the kernel counts them.

@@ -6,9 +6,11 @@ from dataclasses import replace
 from tiersplit_core.cost.problem import CANNOT_RUN_S, Link, Objective, Problem, ProblemLayer, Serving, Tier
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.graph.ir import LayerGraph
-from tiersplit_core.profile.batches import at_batch, layer_seconds
+from tiersplit_core.profile.batches import at_batch, form_seconds, layer_seconds
 from tiersplit_core.profile.layers import TierProfile
+from tiersplit_core.profile.rest import after_rest
 from tiersplit_core.profile.serving import ServingProfile
+from tiersplit_core.quantization.forms import RunForm
 
 
 def problem_from_profiles(
@@ -36,7 +38,10 @@ def problem_from_profiles(
     Raises:
         ProfileError: a tier has no profile, or its profile lacks a layer.
     """
-    seconds = {tier.name: _seconds(graph, profiles, tier, batch) for tier in tiers}
+    seconds = {
+        tier.name: _seconds(graph, profiles, tier, batch, objective, first=place == 0)
+        for place, tier in enumerate(tiers)
+    }
     for tier in tiers[:-1]:
         seconds[tier.name] |= {layer.name: CANNOT_RUN_S for layer in graph.layers if layer.opaque}
     layers = tuple(
@@ -75,12 +80,43 @@ def serving_of(profile: TierProfile, client_bytes: int) -> Serving:
     )
 
 
-def _seconds(graph: LayerGraph, profiles: Mapping[str, TierProfile], where: Tier, batch: int) -> dict[str, float]:
+def form_seconds_in(problem: Problem, profile: TierProfile, form: RunForm) -> dict[str, float]:
+    """Seconds per layer of the first tier with the whole model in `form`, priced as those of `problem` are.
+
+    Args:
+        problem: as `problem_from_profiles` made it.
+        profile: of its first tier.
+        form: how layers run.
+
+    Returns:
+        Empty where that was not measured.
+    """
+    return _priced(profile, form_seconds(profile, form, problem.batch), problem.objective, first=True)
+
+
+def _priced(
+    profile: TierProfile, seconds: Mapping[str, float], objective: Objective, *, first: bool
+) -> dict[str, float]:
+    """Latency is that of a request that waits for no other; throughput is work without a rest."""
+    return after_rest(profile, seconds, first=first) if objective is Objective.LATENCY else dict(seconds)
+
+
+def _seconds(
+    graph: LayerGraph,
+    profiles: Mapping[str, TierProfile],
+    where: Tier,
+    batch: int,
+    objective: Objective,
+    *,
+    first: bool,
+) -> dict[str, float]:
     tier = where.name
     if tier not in profiles:
         given = ", ".join(profiles) or "none"
         raise ProfileError(f"the tier {tier!r} has no profile; there are {given}", f"profiles.{tier}")
-    seconds = layer_seconds(profiles[tier], batch) | _impossible(profiles[tier], where, batch)
+    profile = profiles[tier]
+    priced = _priced(profile, layer_seconds(profile, batch), objective, first=first)
+    seconds = priced | _impossible(profile, where, batch)
     for layer in graph.layers:
         if layer.name not in seconds:
             raise ProfileError(f"the layer {layer.name!r} was not profiled; profile this graph", f"profiles.{tier}")

@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.graph.ir import LayerGraph
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
-from tiersplit_core.profile.serving import Overhead, ServingProfile
+from tiersplit_core.profile.serving import AtHand, Overhead, ServingProfile
 from tiersplit_core.quantization.forms import RunForm
 
 FORMAT = "tiersplit.profile.v1"
+_AT_HAND = "at_hand"
 _MAX_NAMES = 100_000
 _MAX_BATCH = 1 << 20
 
@@ -20,7 +21,7 @@ _T = TypeVar("_T")
 
 def profile_to_json(profile: TierProfile) -> dict[str, Any]:
     """`profile` as plain JSON values."""
-    serving = {} if profile.serving is None else {"serving": asdict(profile.serving)}
+    serving = {} if profile.serving is None else {"serving": _serving_to_json(profile.serving)}
     return {
         "format": FORMAT,
         "kind": profile.kind.value,
@@ -104,10 +105,26 @@ def _timing_to_json(timing: Timing) -> dict[str, Any]:
     return {"median_s": timing.median_s, "spread_s": timing.spread_s, "runs": timing.runs}
 
 
+def _serving_to_json(serving: ServingProfile) -> dict[str, Any]:
+    return {name: value for name, value in asdict(serving).items() if value is not None}
+
+
 def _serving(value: object) -> ServingProfile:
     entry, names = _object(value, "$.serving"), [field.name for field in fields(ServingProfile)]
     _known(entry, set(names), "$.serving")
-    return ServingProfile(**{name: _overhead(_member(entry, name, "$.serving"), f"$.serving.{name}") for name in names})
+    costs = {name: _member(entry, name, "$.serving") for name in names if name != _AT_HAND}
+    read = {name: _overhead(cost, f"$.serving.{name}") for name, cost in costs.items()}
+    return ServingProfile(**read, at_hand=_at_hand(entry[_AT_HAND]) if _AT_HAND in entry else None)
+
+
+def _at_hand(value: object) -> AtHand:
+    path, names = f"$.serving.{_AT_HAND}", [field.name for field in fields(AtHand)]
+    entry = _object(value, path)
+    _known(entry, set(names), path)
+    found = AtHand(**{name: _number(_member(entry, name, path), f"{path}.{name}") for name in names})
+    if not 0 < found.processors < 1:
+        raise ProfileError("write a share of a processor between 0 and 1", f"{path}.processors")
+    return found
 
 
 def _overhead(value: object, path: str) -> Overhead:

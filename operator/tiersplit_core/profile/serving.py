@@ -26,6 +26,31 @@ class Overhead:
 
 
 @dataclass(frozen=True, slots=True)
+class AtHand:
+    """What a limited processor still has of its period for the layers of a request that follows a rest.
+
+    Attributes:
+        processors: the limit, below 1.
+        request_s: processor seconds left where the request was taken from a client.
+        receive_s: likewise where activations were received.
+    """
+
+    processors: float
+    request_s: float
+    receive_s: float
+
+    def saved_s(self, steady_s: float, *, first: bool) -> float:
+        """Seconds by which work is done sooner than the limit allows in the long run.
+
+        Args:
+            steady_s: seconds of the work where it follows other work.
+            first: it belongs to a request that was taken from a client.
+        """
+        left_s = self.request_s if first else self.receive_s
+        return min(left_s, steady_s * self.processors) * (1 / self.processors - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class ServingProfile:
     """What serving costs on one tier, measured over a medium that costs nothing.
 
@@ -35,12 +60,14 @@ class ServingProfile:
         receive: being handed activations and answering, likewise.
         receipt: what of sending and receiving passes until the sender has the receipt, where both ends are this tier:
             transmissions that a sender observes contain it, so it is taken out of what links are estimated from.
+        at_hand: what a limit leaves to layers after a rest; None where nothing limits a processor to a share.
     """
 
     request: Overhead = Overhead()
     send: Overhead = Overhead()
     receive: Overhead = Overhead()
     receipt: Overhead = Overhead()
+    at_hand: AtHand | None = None
 
 
 def fit_overhead(sizes_bytes: Sequence[float], seconds: Sequence[float]) -> Overhead:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tiersplit_core.errors import OperationError
-from tiersplit_core.profile.serving import Overhead, ServingProfile, fit_overhead
+from tiersplit_core.profile.serving import AtHand, Overhead, ServingProfile, fit_overhead
 from tiersplit_stage.measure.echo import ANSWER, DATA, FAR, FIRST, MODEL, NEAR, SECOND
 from tiersplit_stage.measure.room import room_bytes
 from tiersplit_stage.measure.settings import Say, Settings
@@ -66,12 +66,14 @@ class Costs:
         send_s: handing on.
         receive_s: being handed something.
         own: what of the hop's seconds is left where each process has a limit of its own.
+        at_hand: what a limit then still leaves of a period; None where there is no limit.
     """
 
     request_s: float
     send_s: float
     receive_s: float
     own: float = 1.0
+    at_hand: AtHand | None = None
 
 
 def measure_serving(settings: Settings, sample_bytes: int, say: Say) -> ServingProfile | None:
@@ -108,7 +110,7 @@ def profile_of(
     """The profile.
 
     Args:
-        found: per payload size, what was seen without the second stage and with it.
+        found: per payload size, ascending, what was seen without the second stage and with it.
         receipts: bytes of transmissions, and seconds until their receipt.
         granted: this container's limit of the processor.
     """
@@ -120,6 +122,7 @@ def profile_of(
         send=fit_overhead(sizes, [cost.send_s for cost in costs]),
         receive=fit_overhead(sizes, [cost.receive_s for cost in costs]),
         receipt=_receipt([(size, own * seconds) for size, seconds in receipts]),
+        at_hand=costs[0].at_hand,
     )
 
 
@@ -150,12 +153,14 @@ def _limited(
 ) -> Costs:
     """Costs by processor seconds: here the processes wait for what the others used up, which in serving each has.
 
-    What a stage takes comes after a rest; what it is handed, it has layers to run on. It sends while the link has what
-    it sent before, and rests until the answer.
+    What a stage takes or is handed comes after a rest, and its layers find what that leaves at hand. It sends while the
+    link has what it sent before, and rests until the answer.
     """
-    request_s, receive_s = granted.rested_s(first_s), granted.before_work_s(receiving_s)
-    own = (sending_s + granted.rested_s(receiving_s)) / hop_s if hop_s > 0 else 1.0
-    return Costs(request_s + asking_s, sending_s, receive_s, min(own, 1.0))
+    request_s, receive_s = granted.rested_s(first_s), granted.rested_s(receiving_s)
+    own = (sending_s + receive_s) / hop_s if hop_s > 0 else 1.0
+    period_s = granted.processors * granted.period_s
+    at_hand = AtHand(granted.processors, max(period_s - first_s, 0.0), max(period_s - receiving_s, 0.0))
+    return Costs(request_s + asking_s, sending_s, receive_s, min(own, 1.0), at_hand)
 
 
 def _receipt(receipts: Sequence[tuple[int, float]]) -> Overhead:

@@ -30,15 +30,6 @@ def test_what_a_period_holds_passes_unhindered_after_a_rest():
     assert Quota(0.15, 0.01).rested_s(0.003) == pytest.approx(0.0015 + 0.01)
 
 
-@given(SHARES, PERIODS, st.floats(0, 1), st.floats(0, 1))
-def test_what_comes_before_work_delays_it_by_what_both_take_after_a_rest(share, period_s, spent_s, more_s):
-    granted = Quota(share, period_s)
-    work_s = share * period_s + more_s
-    together_s = granted.rested_s(spent_s + work_s)
-    assert granted.before_work_s(spent_s) >= together_s - granted.steady_s(work_s) - 1e-9
-    assert 0 <= granted.before_work_s(spent_s) <= granted.rested_s(spent_s) + 1e-9
-
-
 def test_what_a_process_spends_is_seen_from_outside_while_it_runs():
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
         try:

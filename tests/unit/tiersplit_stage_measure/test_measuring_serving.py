@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.support.patience import holds_in_one
-from tiersplit_core.profile.serving import ServingProfile
+from tiersplit_core.profile.serving import AtHand, ServingProfile
 from tiersplit_stage.measure.serving import Seen, costs_of, measure_serving, payload_sizes, profile_of
 from tiersplit_stage.measure.settings import Settings
 from tiersplit_stage.processors import Quota
@@ -27,11 +27,13 @@ def test_under_a_limit_the_parts_cost_their_processor_seconds_and_only_what_is_t
     assert costs.own == pytest.approx((0.001 + after_a_rest_s) / 0.015)
 
 
-def test_what_a_rest_leaves_at_hand_pays_for_being_handed_something_and_for_work_that_follows():
+def test_what_taking_and_receiving_leave_of_a_period_is_at_hand_for_layers():
     near, far = Seen(0.006, 0.001, 0.0032, 0.0002), Seen(0.012, 0.001, 0.0042, 0.0022)
     costs = costs_of(near, far, Quota(0.6, 0.01))
-    assert costs.receive_s == 0.0
-    assert costs.own == pytest.approx((0.001 + 0.002) / 0.006)
+    assert (costs.send_s, costs.receive_s) == pytest.approx((0.001, 0.002))
+    assert costs.at_hand == AtHand(0.6, pytest.approx(0.006 - 0.003), pytest.approx(0.006 - 0.002))
+    assert costs_of(near, far, Quota(0.15, 0.01)).at_hand == AtHand(0.15, 0.0, 0.0)
+    assert costs_of(near, far).at_hand is None
 
 
 def test_a_limit_of_a_whole_processor_changes_nothing():
@@ -62,6 +64,12 @@ def test_a_profile_is_the_line_through_what_the_sizes_cost():
     assert (profile.send.fixed_s, profile.send.s_per_byte) == pytest.approx((0.002, 2e-9))
     assert (profile.receive.fixed_s, profile.receive.s_per_byte) == pytest.approx((0.001, 1e-9))
     assert (profile.receipt.fixed_s, profile.receipt.s_per_byte) == pytest.approx((0.001, 2e-9))
+
+
+def test_a_profile_tells_what_small_requests_leave_at_hand():
+    small, large = Seen(0.006, 0.001, 0.003, 0.0), Seen(0.012, 0.001, 0.009, 0.0)
+    profile = profile_of({4096: (small, small), 8192: (large, large)}, [], Quota(0.6, 0.01))
+    assert profile.at_hand == AtHand(0.6, pytest.approx(0.003), pytest.approx(0.006))
 
 
 def test_without_transmissions_nothing_is_said_about_receipts():

@@ -9,12 +9,13 @@ from tiersplit_core.cost.latency import evaluate
 from tiersplit_core.cost.problem import CANNOT_RUN_S
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.graph.ir import INPUT
-from tiersplit_core.planning.build import problem_from_profiles
+from tiersplit_core.planning.build import form_seconds_in, problem_from_profiles
 from tiersplit_core.planning.planner import solve
 from tiersplit_core.planning.problem import Link, Objective, Serving, Tier
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
 from tiersplit_core.profile.refine import emulate
-from tiersplit_core.profile.serving import Overhead, ServingProfile
+from tiersplit_core.profile.serving import AtHand, Overhead, ServingProfile
+from tiersplit_core.quantization.forms import RunForm
 
 TIERS = (Tier("edge", 10**6), Tier("cloud"))
 LINKS = (Link("edge", "cloud", 1e6, 0.01),)
@@ -45,6 +46,27 @@ def test_tiers_links_objective_and_rules_are_handed_on():
     problem = problem_from_profiles(GRAPH, PROFILES, TIERS, LINKS, Objective.THROUGHPUT, "edge", "edge")
     assert (problem.tiers, problem.links, problem.outputs) == (TIERS, LINKS, ("b",))
     assert (problem.objective, problem.raw_input_tier, problem.result_tier) == (Objective.THROUGHPUT, "edge", "edge")
+
+
+def test_for_latency_layers_find_what_a_rest_leaves_of_a_limited_processor_and_for_throughput_they_do_not():
+    serving = ServingProfile(at_hand=AtHand(0.5, request_s=0.03, receive_s=0.006))
+    limited = {name: replace(profile, serving=serving) for name, profile in PROFILES.items()}
+    layers = problem_from_profiles(GRAPH, limited, TIERS, LINKS).layers
+    assert [layer.seconds["edge"] for layer in layers] == pytest.approx([0.1 - 0.01, 0.2 - 0.02])
+    assert [layer.seconds["cloud"] for layer in layers] == pytest.approx([0.01 - 0.002, 0.02 - 0.004])
+    steady = problem_from_profiles(GRAPH, limited, TIERS, LINKS, Objective.THROUGHPUT)
+    assert steady.layers == problem_from_profiles(GRAPH, PROFILES, TIERS, LINKS, Objective.THROUGHPUT).layers
+    assert form_seconds_in(steady, limited["edge"], RunForm.FLOAT) == {"a": 0.1, "b": 0.2}
+
+
+def test_seconds_in_a_form_are_priced_as_those_of_the_problem_are():
+    serving = ServingProfile(at_hand=AtHand(0.5, request_s=0.03, receive_s=0.0))
+    forms = {RunForm.INT8: {"a": Timing(0.05), "b": Timing(0.1)}}
+    batches = {size: replace(seen, forms=forms) for size, seen in PROFILES["edge"].batches.items()}
+    edge = replace(PROFILES["edge"], serving=serving, batches=batches)
+    problem = problem_from_profiles(GRAPH, {**PROFILES, "edge": edge}, TIERS, LINKS)
+    assert form_seconds_in(problem, edge, RunForm.INT8) == pytest.approx({"a": 0.05 - 0.01, "b": 0.1 - 0.02})
+    assert form_seconds_in(problem, edge, RunForm.PACKED) == {}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.support.profiles import chain, graphs, profiles
 from tiersplit_core.errors import ProfileError
 from tiersplit_core.profile.json import profile_from_json, profile_to_json
 from tiersplit_core.profile.layers import BatchProfile, ProfileKind, TierProfile, Timing
-from tiersplit_core.profile.serving import Overhead, ServingProfile
+from tiersplit_core.profile.serving import AtHand, Overhead, ServingProfile
 from tiersplit_core.quantization.forms import RunForm
 
 GRAPH = chain(("a", 10, 10, 10), ("b", 10, 10, 10))
@@ -31,7 +31,9 @@ PROFILE = TierProfile(
     },
     slowdown=4.0,
     base_bytes=70_000_000,
-    serving=ServingProfile(Overhead(0.002, 1e-9), Overhead(0.001), Overhead(0.0015), Overhead(0.0008)),
+    serving=ServingProfile(
+        Overhead(0.002, 1e-9), Overhead(0.001), Overhead(0.0015), Overhead(0.0008), AtHand(0.5, 0.001, 0.002)
+    ),
 )
 
 
@@ -46,6 +48,9 @@ def test_a_profile_is_read_back_as_it_was_written(data):
 def test_what_serving_costs_is_read_back_and_may_be_missing():
     value = profile_to_json(PROFILE)
     assert profile_from_json(json.loads(json.dumps(value)), GRAPH) == PROFILE
+    del value["serving"]["at_hand"]
+    assert profile_from_json(value, GRAPH).serving == replace(PROFILE.serving, at_hand=None)
+    assert profile_to_json(profile_from_json(value, GRAPH)) == value
     del value["serving"]
     assert profile_from_json(value, GRAPH).serving is None
 
@@ -131,6 +136,10 @@ MISTAKES = [
     (("serving", "send", "fixed_s"), -0.1, "$.serving.send.fixed_s"),
     (("serving", "send", "s_per_byte"), KeyError, "$.serving.send.s_per_byte"),
     (("serving", "send", "seconds"), 1, "$.serving.send.seconds"),
+    (("serving", "at_hand", "processors"), 1, "$.serving.at_hand.processors"),
+    (("serving", "at_hand", "request_s"), -1, "$.serving.at_hand.request_s"),
+    (("serving", "at_hand", "send_s"), 1, "$.serving.at_hand.send_s"),
+    (("serving", "at_hand"), None, "$.serving.at_hand"),
     (("colour",), "red", "$.colour"),
 ]
 
