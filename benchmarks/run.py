@@ -64,36 +64,45 @@ def read_results(folder: Path) -> dict[str, Any]:
 
 
 def run_one(folder: Path, name: str, results: dict[str, Any]) -> bool:
-    """Run one script and keep its document; written at once, so that a later crash loses nothing."""
+    """Run one script and keep its document; written at once, so that a later crash loses nothing.
+
+    Of a script that breaks off the rows that it got to are kept where none are known, and marked.
+    """
     print(f"bench: {name} …", file=sys.stderr, flush=True)
     started, load = time.monotonic(), round(os.getloadavg()[0], 1)
-    document = document_of(folder / f"{name}.py")
-    if document is None:
+    document, ended = document_of(folder / f"{name}.py")
+    if document is None or (not ended and name in results):
         return False
     took, date = time.monotonic() - started, time.strftime("%Y-%m-%d")
     own = {"command": f"python benchmarks/{name}.py", "seconds": round(took, 1), "date": date, "load": load}
-    results[name] = {**document, "machine": machine(), **own}
+    results[name] = {**document, "machine": machine(), **own, **({} if ended else {"broken_off": True})}
     write(folder / RESULTS, json.dumps(results, indent=1) + "\n")
     write(folder / PAGE, page(results))
     print(f"bench: {name} took {took:.0f} s", file=sys.stderr)
-    return True
+    return ended
 
 
-def document_of(script: Path) -> dict[str, Any] | None:
-    """What a script printed, or None if it failed; its stderr goes straight through."""
-    command, home = [sys.executable, str(script)], script.parents[1]
+def document_of(script: Path) -> tuple[dict[str, Any] | None, bool]:
+    """What a script printed last, None where that is no document, and whether it ended well; its stderr is shown."""
+    command, home, pipe = [sys.executable, str(script)], script.parents[1], subprocess.PIPE
     try:
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, cwd=home, timeout=TIMEOUT_S)
-    except subprocess.TimeoutExpired:
+        done = subprocess.run(command, check=False, stdout=pipe, text=True, cwd=home, timeout=TIMEOUT_S)
+        printed, ended = done.stdout, done.returncode == 0
+    except subprocess.TimeoutExpired as error:
         print(f"bench: {script.name} ran longer than {TIMEOUT_S} s", file=sys.stderr)
-        return None
-    start = done.stdout.find("{")
-    try:
-        document = json.loads(done.stdout[start:]) if start >= 0 else None
-    except ValueError:
-        document = last_line_document(done.stdout)
+        printed, ended = (error.stdout or b"").decode(errors="replace"), False
+    document = whole_document(printed)
     well_formed = isinstance(document, dict) and isinstance(document.get("rows"), list)
-    return document if done.returncode == 0 and well_formed else None
+    return (document, ended) if well_formed else (None, False)
+
+
+def whole_document(text: str) -> Any:
+    """The JSON from the first brace on, or of the last line that is not empty."""
+    start = text.find("{")
+    try:
+        return json.loads(text[start:]) if start >= 0 else None
+    except ValueError:
+        return last_line_document(text)
 
 
 def last_line_document(text: str) -> Any:
@@ -158,6 +167,7 @@ def section(document: Mapping[str, Any]) -> list[str]:
     lines += ["", f"`{document['command']}`, {document['date']}, {document['seconds']} s, on {ran['processor']},"]
     load = f", at a load average of {document['load']} before" if "load" in document else ""
     lines += [f"{ran['cores']} cores, {ran['memory']}, {ran['system']}; {ran['versions']}{load}."]
+    lines += ["", "It broke off after these rows."] if document.get("broken_off") else []
     return [*lines, "", document["note"]] if document.get("note") else lines
 
 
@@ -176,7 +186,7 @@ def number(value: Any) -> str:
     """A number with four significant digits; texts as they are; nothing as a dash."""
     if value is None:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{float(f'{value:.4g}'):.15g}" if isinstance(value, float) else str(value)
 
 
 def verdict(row: Mapping[str, Any]) -> str:

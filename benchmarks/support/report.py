@@ -30,5 +30,6 @@ def count(what, found, unit="requests", target="0"):
 
 
 def publish(name, rows, note):
-    """Print the document, alone on its line."""
+    """Print the document, alone on its line and at once: who breaks off later has said so much."""
     sys.stdout.write(json.dumps({"name": name, "rows": rows, "note": note}) + "\n")
+    sys.stdout.flush()

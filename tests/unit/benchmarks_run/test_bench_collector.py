@@ -62,6 +62,24 @@ def test_a_crash_is_a_failure_and_keeps_the_earlier_rows(tmp_path: Path, run: Mo
     assert json.loads((tmp_path / "results.json").read_text())["serving"]["rows"][0]["what"] == "a row"
 
 
+@pytest.mark.parametrize("end", ["raise SystemExit(3)", "import time; time.sleep(600)"])
+def test_what_a_script_found_before_it_broke_off_is_kept_and_marked_where_nothing_is_known(
+    tmp_path: Path, run: ModuleType, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(run, "TIMEOUT_S", 5)
+    script(tmp_path, "serving", [{"what": "a row", "measured": 1.0}])
+    path = tmp_path / "serving.py"
+    path.write_text(f"{path.read_text()}\nimport sys; sys.stdout.flush()\n{end}\n")
+    assert run.main([], tmp_path) == 1
+    assert json.loads((tmp_path / "results.json").read_text())["serving"]["broken_off"] is True
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "a row" in page
+    assert "broke off" in page
+    script(tmp_path, "serving", [{"what": "another row", "measured": 1.0}])
+    assert run.main([], tmp_path) == 0
+    assert "broke off" not in (tmp_path / "RESULTS.md").read_text()
+
+
 def test_a_script_that_prints_no_document_is_a_failure(tmp_path: Path, run: ModuleType) -> None:
     (tmp_path / "moves.py").write_text("print('nothing')")
     assert run.main([], tmp_path) == 1
