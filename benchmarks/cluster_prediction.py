@@ -63,8 +63,8 @@ def main():
     publish(
         "cluster_prediction",
         rows_of(found),
-        f"Each the mean over {ROUNDS} rounds of the median of {REPEATS} requests, one at a time after a rest of {REST_S} s, "
-        "pinned.",
+        f"Each the mean over {ROUNDS} rounds of the median of {REPEATS} requests, pinned, one at a time after a rest of "
+        f"{REST_S} s.",
     )
 
 
