@@ -63,8 +63,7 @@ def main():
     publish(
         "cluster_prediction",
         rows_of(found),
-        f"Each the mean over {ROUNDS} rounds of the median of {REPEATS} requests, pinned, one at a time after a rest of "
-        f"{REST_S} s.",
+        f"Each the mean over {ROUNDS} rounds of the median of {REPEATS} requests, pinned, one at a time after {REST_S} s.",
     )
 
 
