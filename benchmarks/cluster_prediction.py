@@ -60,11 +60,8 @@ def main():
     ):
         surface = forecast_of(product, installation, Path(folder) / "b").surface
         found = {batch: rounds_of(product, client, surface, batch) for batch in BATCHES}
-    publish(
-        "cluster_prediction",
-        rows_of(found),
-        f"Each the mean over {ROUNDS} rounds of the median of {REPEATS} requests, pinned, one at a time after {REST_S} s.",
-    )
+    each = f"Each the mean of {ROUNDS} rounds' medians of {REPEATS} requests, pinned, one at a time"
+    publish("cluster_prediction", rows_of(found), f"{each} after a rest of {REST_S} s.")
 
 
 def rows_of(found):
