@@ -38,12 +38,7 @@ def problem_from_profiles(
     Raises:
         ProfileError: a tier has no profile, or its profile lacks a layer.
     """
-    seconds = {
-        tier.name: _seconds(graph, profiles, tier, batch, objective, first=place == 0)
-        for place, tier in enumerate(tiers)
-    }
-    for tier in tiers[:-1]:
-        seconds[tier.name] |= {layer.name: CANNOT_RUN_S for layer in graph.layers if layer.opaque}
+    seconds = _seconds_by_tier(graph, profiles, tiers, objective, batch)
     layers = tuple(
         ProblemLayer(
             name=layer.name,
@@ -99,6 +94,18 @@ def _priced(
 ) -> dict[str, float]:
     """Latency is that of a request that waits for no other; throughput is work without a rest."""
     return after_rest(profile, seconds, first=first) if objective is Objective.LATENCY else dict(seconds)
+
+
+def _seconds_by_tier(
+    graph: LayerGraph, profiles: Mapping[str, TierProfile], tiers: Sequence[Tier], objective: Objective, batch: int
+) -> dict[str, dict[str, float]]:
+    seconds = {
+        tier.name: _seconds(graph, profiles, tier, batch, objective, first=place == 0)
+        for place, tier in enumerate(tiers)
+    }
+    for tier in tiers[:-1]:
+        seconds[tier.name] |= {layer.name: CANNOT_RUN_S for layer in graph.layers if layer.opaque}
+    return seconds
 
 
 def _seconds(
