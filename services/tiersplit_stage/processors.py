@@ -23,13 +23,18 @@ class Quota:
     processors: float
     period_s: float
 
+    @property
+    def granted_s(self) -> float:
+        """Processor seconds of one period, which are at hand after a rest."""
+        return self.processors * self.period_s
+
     def steady_s(self, spent_s: float) -> float:
         """Seconds that pass while work of `spent_s` processor seconds is done that follows other work."""
         return spent_s / self.processors
 
     def rested_s(self, spent_s: float) -> float:
         """The same where it follows a rest: a period's time is at hand at once."""
-        at_hand_s = min(spent_s, self.processors * self.period_s)
+        at_hand_s = min(spent_s, self.granted_s)
         return min(at_hand_s + (spent_s - at_hand_s) / self.processors, self.steady_s(spent_s))
 
 

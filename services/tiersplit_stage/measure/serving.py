@@ -158,8 +158,8 @@ def _limited(
     """
     request_s, receive_s = granted.rested_s(first_s), granted.rested_s(receiving_s)
     own = (sending_s + receive_s) / hop_s if hop_s > 0 else 1.0
-    period_s = granted.processors * granted.period_s
-    at_hand = AtHand(granted.processors, max(period_s - first_s, 0.0), max(period_s - receiving_s, 0.0))
+    left = (max(granted.granted_s - spent_s, 0.0) for spent_s in (first_s, receiving_s))
+    at_hand = AtHand(granted.processors, *left)
     return Costs(request_s + asking_s, sending_s, receive_s, min(own, 1.0), at_hand)
 
 

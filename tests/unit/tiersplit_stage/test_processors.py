@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.patience import PATIENCE_S
 from tiersplit_stage.processors import Quota, quota, spent_by
 from tiersplit_stage.stopwatch import steady_s
 
@@ -30,15 +29,15 @@ def test_what_a_period_holds_passes_unhindered_after_a_rest():
     assert Quota(0.15, 0.01).rested_s(0.003) == pytest.approx(0.0015 + 0.01)
 
 
+BUSY = "import time\nwhile time.process_time() < 0.05: pass\nprint(flush=True)\ninput()"
+
+
 def test_what_a_process_spends_is_seen_from_outside_while_it_runs():
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
-        try:
-            end = time.monotonic() + PATIENCE_S
-            while (spent_s := spent_by(busy.pid)) < 0.05 and time.monotonic() < end:
-                time.sleep(0.01)
-        finally:
-            busy.kill()
-    assert spent_s >= 0.05
+    command, pipe = [sys.executable, "-c", BUSY], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as busy:
+        assert busy.stdout.readline() == "\n"
+        assert spent_by(busy.pid) >= 0.05
+        busy.communicate("\n")
     before_s, spent_s, after_s = time.process_time(), spent_by(os.getpid()), time.process_time()
     assert before_s <= spent_s <= after_s
 
