@@ -44,6 +44,11 @@ def demonstrated(folder: Path) -> Told:
     return done.stdout, json.loads(found.read_text()), report
 
 
+def alone_at_the_edge(split: str) -> bool:
+    """Whether nothing crosses the link that changes: with 20 Mbps the whole network in the cloud may be the best."""
+    return split.startswith("edge") and "|" not in split
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(RUNS * TIMEOUT_S + 20)
 class TestDemo:
@@ -65,10 +70,9 @@ class TestDemo:
             summary = run(next(numbers))[1]
             steps = summary["steps"]
             assert [step["bandwidth_bps"] / 1e6 for step in steps] == list(MBPS)
-            down = next(step for step in steps if step["bandwidth_bps"] == 0)
-            alone_while_down = down["split"].startswith("edge") and "|" not in down["split"]
+            alone = {step["bandwidth_bps"]: alone_at_the_edge(step["split"]) for step in steps}
             several = len({step["plan"] for step in steps}) >= 3 and len(summary["decisions"]) >= 3
-            return several and alone_while_down and "|" in steps[-1]["split"]
+            return several and alone[0] and not alone[steps[-1]["bandwidth_bps"]]
 
         assert holds_in_one(moves, RUNS)
 
