@@ -12,7 +12,7 @@ from tests.cluster import cluster
 from tests.cluster.kubectl import apply, kubectl
 from tests.cluster.waiting import wait_until
 from tests.support.cluster_digits import manifest
-from tests.support.cluster_scale import NODES, copies, effort, planned, pretended, restart, restarts, settle
+from tests.support.cluster_scale import NODES, all_planned, copies, effort, pretended, restart, restarts, settle
 from tests.support.cluster_session import deployed, installed
 
 COUNTS, PATIENCE_S, LOOK_S = (100, 1000), 2400, 60
@@ -41,7 +41,7 @@ def measure(wanted, count):
         for first in range(0, count, GROUP):
             apply(made[first : first + GROUP])
         pause_s = max(2, count // 100)
-        wait_until(lambda: planned(NAMESPACE) == count, f"{count} were planned", PATIENCE_S, pause_s)
+        wait_until(lambda: all_planned(NAMESPACE, count), f"{count} were planned", PATIENCE_S, pause_s)
         after = effort()
         yield figure(f"{count}: until all are planned", after.at_s - before.at_s, "s")
         yield from phase_rows(f"{count}, until all are planned", after.since(before), after)

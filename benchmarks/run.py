@@ -38,7 +38,7 @@ LOCAL = (
 CLUSTER = ("cluster_prediction", "cluster_adaptive", "cluster_moves", "cluster_scale")
 """They need what `make cluster-up` needs, and an hour or two; they run when they are asked for."""
 NAMES = (*LOCAL, *CLUSTER)
-TIMEOUT_S = 3600
+TIMEOUT_S = 7200
 VERSIONS = ("tiersplit", "onnxruntime", "torch", "numpy", "scipy", "grpcio", "onnx")
 HEAD = ("what", "target", "measured", "p50", "p95", "p99", "95% interval", "repeats", "verdict")
 

@@ -174,11 +174,24 @@ def copies(manifest: dict[str, Any], namespace: str, count: int) -> Iterator[dic
         yield made
 
 
-def planned(namespace: str) -> int:
-    """How many resources have a surface; 0 where the API server is too busy to say it."""
+def all_planned(namespace: str, count: int) -> bool:
+    """Whether so many resources have a surface; a machine that is too busy to say it has not planned them yet.
+
+    A list of them all keeps an API server busy, so it is asked for once the operator's own count is reached.
+    """
     try:
-        listed = get("splitdeployments", f"--namespace={namespace}")["items"]
-    except ClusterError:
-        return 0
+        counted = sum(_planned_by(pod) for pod in replicas())
+        return counted >= count and _planned_in(namespace) == count
+    except (ClusterError, httpx.HTTPError):
+        return False
+
+
+def _planned_by(pod: dict[str, Any]) -> float:
+    wanted = {"condition": "Planned", "status": "True"}
+    return _sum([sample for sample in _metrics(pod) if sample.labels == wanted], "tiersplit_operator_resources")
+
+
+def _planned_in(namespace: str) -> int:
+    listed = get("splitdeployments", f"--namespace={namespace}")["items"]
     conditions = ({c["type"]: c["status"] for c in item.get("status", {}).get("conditions", [])} for item in listed)
     return sum(found.get("Planned") == "True" for found in conditions)

@@ -7,7 +7,7 @@ from tests.cluster.kubectl import apply
 from tests.cluster.waiting import wait_until
 from tests.support.cluster_digits import manifest
 from tests.support.cluster_product import Product
-from tests.support.cluster_scale import copies, effort, planned, pretended
+from tests.support.cluster_scale import all_planned, copies, effort, pretended
 
 COUNT, PLANNED_S, REST_S = 100, 240.0, 30.0
 MOST_BYTES = 2**30
@@ -19,7 +19,7 @@ def test_a_hundred_resources_of_one_profiled_bundle_are_planned_without_a_job(un
     with pretended(NAMESPACE):
         before, began_s = effort(), time.monotonic()
         apply(copies(manifest("copy", bundle), NAMESPACE, COUNT))
-        wait_until(lambda: planned(NAMESPACE) == COUNT, f"{COUNT} were planned", PLANNED_S, 1)
+        wait_until(lambda: all_planned(NAMESPACE, COUNT), f"{COUNT} were planned", PLANNED_S, 1)
         took_s, busy = time.monotonic() - began_s, effort()
         resting = rest()
     said = (
