@@ -115,6 +115,7 @@ class Handlers:
         # A busy API server takes long to list thousands of objects, and longer where that is begun anew meanwhile.
         settings.networking.request_timeout = 120
         settings.networking.connect_timeout = 10
+        settings.persistence.diffbase_storage = _NoDiffs()
         settings.watching.server_timeout = 600
         settings.watching.connect_timeout = 10
         for kind in (*CHILDREN, "Pod"):
@@ -144,6 +145,19 @@ class Handlers:
         if body.get("kind") == "ConfigMap" and route_of(body) is not None:
             self._route_changed(key)
         self._add(key, COALESCE_S)
+
+
+class _NoDiffs(kopf.DiffBaseStorage):
+    """What kopf remembers of an object to find differences: nothing. No handler asks for any, and each costs copies."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
 
 
 def _where(kind: str) -> tuple[str, str, str]:

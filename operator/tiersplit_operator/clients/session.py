@@ -66,6 +66,8 @@ async def load_configuration() -> Configuration:
     except (config.ConfigException, OSError) as error:
         raise OperationError(f"no way to reach the API server: {error}; set KUBECONFIG or run in a pod") from error
     found.connection_pool_maxsize = CONNECTIONS
+    # Proxies come from the kubeconfig alone, as kopf's do; else each call reads the environment and ~/.netrc anew.
+    found.client_session_kwargs = {"trust_env": False}
     return found
 
 
