@@ -1,6 +1,7 @@
 """All resources under adaptation: takes reports and numbers in, lets each decide, writes the routes that follow."""
 
 import asyncio
+import heapq
 import logging
 import math
 import time
@@ -28,7 +29,8 @@ from tiersplit_operator.pauses import Pauses
 from tiersplit_operator.settings import OperatorSettings
 from tiersplit_wire.v1 import route_pb2 as pb
 
-TICK_S = 0.1
+TICK_S, LOOKS_PER_TICK = 0.1, 50
+"""Looks take a millisecond each: in between the Lease is kept, and Prometheus' answers are read within their time."""
 KEPT_CATALOGUES = 64
 SOON_S = 0.05
 LONGEST_PAUSE_S = 600.0
@@ -192,8 +194,9 @@ class Fleet:
                 await asyncio.sleep(TICK_S)
 
     def _due(self) -> list[Key]:
-        now = self._clock()
-        return [key for key, entry in self._entries.items() if entry.due <= now and not entry.lock.locked()]
+        now, entries = self._clock(), self._entries.items()
+        due = ((entry.due, key) for key, entry in entries if entry.due <= now and not entry.lock.locked())
+        return [key for _, key in heapq.nsmallest(LOOKS_PER_TICK, due)]
 
     async def _look(self, key: Key) -> None:
         entry = self._entries.get(key)
@@ -245,7 +248,7 @@ class Fleet:
 
     def _polled(self, key: Key, answer: Answer) -> None:
         now, entry = self._clock(), self._entries.get(key)
-        if entry is None or entry.member is None:
+        if entry is None or entry.member is None or entry.member.telemetry.repeats(*answer):
             return
         entry.member.notice(now)  # what this answer ends was observed until now
         entry.member.telemetry.take(*answer, now)

@@ -138,10 +138,11 @@ class Member:
         return seen
 
     def rests(self, now: float) -> bool:
-        """Whether time alone changes nothing more: what was last heard or seen is forgotten, or believed for good."""
+        """Whether time alone changes nothing more: what was heard is forgotten, and what was seen believed for good."""
         intent = self.served.intent
-        patience_s = max(KEPT_S, intent.failure_threshold * intent.polling_s)
-        return now - max(self.reports.heard_at, self.telemetry.changed_at) > patience_s
+        patience_s = intent.failure_threshold * intent.polling_s
+        forgotten = now - self.reports.heard_at > max(KEPT_S, patience_s)
+        return forgotten and now - self.telemetry.changed_at > patience_s
 
     def selectable(self, now: float) -> frozenset[str]:
         """Names of the bundle's plans that heads have verified."""

@@ -90,13 +90,15 @@ class Poller:
         defaults: _Defaults,
         told: Callable[[Mapping[Key, Answer]], None],
     ) -> None:
-        keys = self._in_turn(resources)
+        asked = {key: queries for key, given in resources.items() if (queries := own_queries(given))}
+        keys = self._in_turn(asked)
         own, _ = await asyncio.gather(
-            asyncio.gather(*(self._own(key, resources[key], timeout_s) for key in keys)),
+            asyncio.gather(*(self._own(key, asked[key], timeout_s) for key in keys)),
             asyncio.wait(defaults.values(), timeout=timeout_s),
         )
         known = {metric: task.result() if task.done() else ({}, HANGS) for metric, task in defaults.items()}
-        told({key: _chosen(key, known, found) for key, found in zip(keys, own, strict=True)})
+        answered = dict(zip(keys, own, strict=True))
+        told({key: _chosen(key, known, answered.get(key, {})) for key in resources})
 
     def _in_turn(self, keys: Iterable[Key]) -> list[Key]:
         """Those first whose turn was longest ago: where places are too few, nobody goes without for good."""
@@ -123,9 +125,8 @@ class Poller:
             return {}, _why(error)
         return by_resource(metric, samples), ""
 
-    async def _own(self, key: Key, overriding: Prometheus, timeout_s: float) -> dict[Metric, Answer]:
+    async def _own(self, key: Key, asked: Mapping[Metric, str], timeout_s: float) -> dict[Metric, Answer]:
         """One resource's own queries, all at once: it takes one place of those for all, however many it has."""
-        asked = own_queries(overriding)
         found: dict[Metric, Answer] = {}
         if self._slowness.wait_s(key, self._clock()) > 0:
             # The same words in each round: seconds to wait would be news, and end the resource's rest.

@@ -29,6 +29,11 @@ class Telemetry:
     asked: bool = False
     changed_at: float = -math.inf
     _known: bool = False
+    _answer: tuple[Seen, str] | None = None
+
+    def repeats(self, seen: Seen, problem: str) -> bool:
+        """Whether the newest poll answered the very same: taking it again changes nothing."""
+        return self._answer == (seen, problem)
 
     def take(self, seen: Seen, problem: str, now: float) -> None:
         """Take one poll's answer.
@@ -39,7 +44,7 @@ class Telemetry:
             now: monotonic seconds.
         """
         lost = "Prometheus has no sample of this resource any more" if self._known and not seen.values else ""
-        before = self.seen, self.problem
+        before, self._answer = (self.seen, self.problem), (seen, problem)
         self.seen, self.asked = seen, True
         self.problem = problem or "; ".join(seen.doubts[:SHOWN_DOUBTS]) or lost
         if (self.seen, self.problem) != before:

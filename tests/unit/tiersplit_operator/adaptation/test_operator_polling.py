@@ -5,6 +5,8 @@ import math
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.adaptation import KEY, PLACES
 from tests.support.virtual_time import VirtualLoop, run_virtually
@@ -277,3 +279,20 @@ def test_doubts_are_failures():
     telemetry.take(Seen(GOOD.values, ("load of edge is nan, which cannot be",)), "", 0.0)
     assert telemetry.failed(0.0, 1, 5.0)
     assert "nan" in telemetry.problem
+
+
+ANSWERS = st.sampled_from(
+    [(GOOD, ""), (Seen(), ""), (Seen(), "hangs"), (Seen(GOOD.values, ("doubt",)), ""), (GOOD, "late")]
+)
+
+
+@given(st.lists(ANSWERS, max_size=12))
+def test_answers_that_repeat_the_one_before_change_nothing(answers):
+    every, first_of_each = Telemetry(), Telemetry()
+    for at, answer in enumerate(answers):
+        repeated = first_of_each.repeats(*answer)
+        assert repeated == (at > 0 and answer == answers[at - 1])
+        every.take(*answer, float(at))
+        if not repeated:
+            first_of_each.take(*answer, float(at))
+        assert first_of_each == every

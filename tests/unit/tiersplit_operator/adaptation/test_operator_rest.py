@@ -7,7 +7,7 @@ import pytest
 from tests.support.adaptation import KEY, PLACES, Api, fleet, head, link, plans, resource, target
 from tests.support.virtual_time import VirtualLoop
 from tests.unit.tiersplit_operator.adaptation.test_operator_samples import pair
-from tiersplit_operator.adaptation.fleet import LONGEST_PAUSE_S
+from tiersplit_operator.adaptation.fleet import LONGEST_PAUSE_S, LOOKS_PER_TICK, TICK_S
 from tiersplit_operator.adaptation.member import Member
 from tiersplit_operator.adaptation.polling import Poller
 from tiersplit_operator.adaptation.queries import Metric, default_query
@@ -87,6 +87,33 @@ def test_a_hundred_resources_whose_heads_never_report_cost_ten_looks_in_a_minute
         assert world.changed == []
 
     world.run(rest)
+
+
+def test_resources_that_are_due_together_are_looked_at_tick_by_tick(monkeypatch):
+    ticks = 3
+    world = World(monkeypatch, ticks * LOOKS_PER_TICK)
+    world.looks.clear()
+
+    async def begin():
+        await asyncio.sleep((ticks + 1) * TICK_S)
+        assert sorted(key for _, key in world.looks) == sorted(world.keys)
+        times = [at for at, _ in world.looks]
+        assert max(times.count(at) for at in times) == LOOKS_PER_TICK
+
+    world.run(begin)
+
+
+def test_what_prometheus_says_otherwise_of_a_resource_at_rest_ends_its_rest_for_as_long_as_polls_may_fail(monkeypatch):
+    world = World(monkeypatch)
+
+    async def wake():
+        await asyncio.sleep(REST_S)
+        world.source.rate = 1e6
+        await asyncio.sleep(60)
+        assert 3 <= len(world.seen_within(60)) <= 7
+        assert len(world.seen_within(10)) <= 1
+
+    world.run(wake)
 
 
 def test_heads_that_report_are_looked_at_in_each_period_and_those_that_fell_silent_less_and_less(monkeypatch):
