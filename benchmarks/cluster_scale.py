@@ -12,7 +12,17 @@ from tests.cluster import cluster
 from tests.cluster.kubectl import apply, kubectl
 from tests.cluster.waiting import wait_until
 from tests.support.cluster_digits import manifest
-from tests.support.cluster_scale import NODES, all_planned, copies, effort, pretended, restart, restarts, settle
+from tests.support.cluster_scale import (
+    NODES,
+    all_planned,
+    copies,
+    counted,
+    effort,
+    pretended,
+    restart,
+    restarts,
+    settle,
+)
 from tests.support.cluster_session import deployed, installed
 
 COUNTS, PATIENCE_S, LOOK_S = (100, 1000), 2400, 60
@@ -45,7 +55,9 @@ def measure(wanted, count):
         after = effort()
         yield figure(f"{count}: until all are planned", after.at_s - before.at_s, "s")
         yield from phase_rows(f"{count}, until all are planned", after.since(before), after)
+        wait_until(lambda: counted("Ready") >= count, f"{count} were ready", PATIENCE_S, pause_s)
         settle(PATIENCE_S)
+        yield figure(f"{count}: until all are ready, and nothing waits for a look", time.monotonic() - before.at_s, "s")
         yield from phase_rows(f"{count}, at rest", *look(lambda: None))
         yield from phase_rows(f"{count}, while a tenth changes", *look(lambda: change(count // 10)))
         unasked, restarted_at = restarts(), time.monotonic()

@@ -179,19 +179,23 @@ def all_planned(namespace: str, count: int) -> bool:
 
     A list of them all keeps an API server busy, so it is asked for once the operator's own count is reached.
     """
+    return counted("Planned") >= count and _planned_in(namespace) == count
+
+
+def counted(condition: str) -> float:
+    """Of how many resources the operator says that a condition holds; 0 where it does not answer."""
+    wanted = {"condition": condition, "status": "True"}
     try:
-        counted = sum(_planned_by(pod) for pod in replicas())
-        return counted >= count and _planned_in(namespace) == count
+        samples = [sample for pod in replicas() for sample in _metrics(pod) if sample.labels == wanted]
     except (ClusterError, httpx.HTTPError):
-        return False
-
-
-def _planned_by(pod: dict[str, Any]) -> float:
-    wanted = {"condition": "Planned", "status": "True"}
-    return _sum([sample for sample in _metrics(pod) if sample.labels == wanted], "tiersplit_operator_resources")
+        return 0.0
+    return _sum(samples, "tiersplit_operator_resources")
 
 
 def _planned_in(namespace: str) -> int:
-    listed = get("splitdeployments", f"--namespace={namespace}")["items"]
+    try:
+        listed = get("splitdeployments", f"--namespace={namespace}")["items"]
+    except ClusterError:
+        return 0
     conditions = ({c["type"]: c["status"] for c in item.get("status", {}).get("conditions", [])} for item in listed)
     return sum(found.get("Planned") == "True" for found in conditions)
