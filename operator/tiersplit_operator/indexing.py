@@ -1,16 +1,25 @@
-"""kopf's wait until everything is indexed, in time that grows with the objects and not with their square.
+"""kopf's wait until everything is indexed: when it is over, and in time that grows with the objects, not their square.
 
 At the start kopf has each object that it lists wait for all others, and wakes all that wait whenever one is done: ten
 thousand objects make fifty million wake-ups, and meanwhile nothing else in the process gets a turn.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from kopf._cogs.aiokits import aiotoggles
 
 
 class Toggles(aiotoggles.ToggleSet):
-    """kopf's own, except that those who wait are woken only where what they wait for may have come."""
+    """kopf's own, except that those who wait are woken only where what they wait for may have come.
+
+    Args:
+        fn: makes the set's state of its toggles' states.
+        told: called whenever the set's state becomes on.
+    """
+
+    def __init__(self, fn: Callable[[Iterable[bool]], bool], told: Callable[[], object] = lambda: None) -> None:
+        super().__init__(fn)
+        self._told = told
 
     async def make_toggle(self, __val: bool = False, *, name: str | None = None) -> aiotoggles.Toggle:
         """Another toggle of this set."""
@@ -33,10 +42,22 @@ class Toggles(aiotoggles.ToggleSet):
             self._tell(was_on)
 
     def _tell(self, was_on: bool) -> None:
-        if self.is_on() != was_on:
-            self._condition.notify_all()
+        if self.is_on() == was_on:
+            return
+        self._condition.notify_all()
+        if not was_on:
+            self._told()
 
 
-def wait_in_linear_time() -> None:
-    """Have kopf make its sets of toggles so; it offers no other way."""
-    aiotoggles.ToggleSet = Toggles  # type: ignore[misc]
+def wait_in_linear_time(indexed: Callable[[], object]) -> None:
+    """Have kopf make its sets of toggles so; it offers no other way.
+
+    Args:
+        indexed: told once all that kopf's lists showed is in its indexes.
+    """
+
+    def made(fn: Callable[[Iterable[bool]], bool]) -> Toggles:
+        # The only set whose toggles must all be on is that of what is indexed.
+        return Toggles(fn, indexed) if fn is all else Toggles(fn)
+
+    aiotoggles.ToggleSet = made  # type: ignore[assignment, misc]

@@ -130,6 +130,7 @@ class Parts:
         self.watchdog = Watchdog(self.store, api, self._stuck_s)
         self.census = Census(self.handlers, api, settings.namespaces)
         self._leads_since = time.monotonic()
+        self._indexed = asyncio.Event()
         self.sweeper = Sweeper(self.registry, settings.registry.prefix, self.reconciler.used, self.store.keys)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         metrics.QUEUE_LAG_SECONDS.set_function(self._lag_s)
@@ -163,7 +164,6 @@ class Parts:
         Raises:
             TiersplitError: a part ended with an error.
         """
-        await self.routes.start()
         watching = asyncio.create_task(self._watch(), name="watches")
         others = [asyncio.create_task(self._lead(), name="leader")]
         others.append(asyncio.create_task(self.watchdog.run(), name="watchdog"))
@@ -178,7 +178,7 @@ class Parts:
 
     async def _watch(self) -> None:
         """Run kopf until it is told to end; its own `run_tasks` would cancel our tasks too in the end."""
-        wait_in_linear_time()
+        wait_in_linear_time(self._indexed.set)
         tasks = await kopf.spawn_tasks(
             registry=self.handlers.registry,
             # kopf would ask who the user is, and in a container the user has a number and no name.
@@ -196,7 +196,13 @@ class Parts:
             await _cancelled(tasks)
 
     async def _lead(self) -> None:
-        """Wait for the Lease; then the queue, adaptation and sweeping run for as long as it is kept."""
+        """Wait for the Lease; then the queue, adaptation and sweeping run for as long as it is kept.
+
+        Who does not know yet what there is serves no routes, which also keeps a rollout waiting, and does not lead:
+        with thousands of objects that takes minutes, and all of the processor that the Lease would be kept with.
+        """
+        await self._indexed.wait()
+        await self.routes.start()
         await self._beside.run(self.elector.acquire())
         metrics.LEADS.set(1)
         self._leads_since = time.monotonic()

@@ -60,7 +60,21 @@ def test_what_waits_for_a_set_that_is_off_again_is_woken_too():
     asyncio.run(main())
 
 
-def test_kopf_makes_its_sets_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kopf_makes_its_sets_so_and_the_one_of_what_is_indexed_tells_when_it_is_complete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(aiotoggles, "ToggleSet", aiotoggles.ToggleSet)
-    wait_in_linear_time()
-    assert orchestration.aiotoggles.ToggleSet is Toggles
+    told: list[str] = []
+    wait_in_linear_time(lambda: told.append("indexed"))
+
+    async def main() -> None:
+        indexed, paused = (orchestration.aiotoggles.ToggleSet(fn) for fn in (all, any))
+        assert isinstance(indexed, Toggles)
+        toggles = [await indexed.make_toggle() for _ in range(2)]
+        await paused.make_toggle(True)
+        await indexed.drop_toggle(toggles[0])
+        assert not told
+        await indexed.drop_toggle(toggles[1])
+
+    asyncio.run(main())
+    assert told == ["indexed"]
