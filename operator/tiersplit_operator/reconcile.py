@@ -13,7 +13,7 @@ from tiersplit_operator import metrics
 from tiersplit_operator.announcements import occurrences
 from tiersplit_operator.clients.events import EventRecorder
 from tiersplit_operator.clients.kubernetes import KubernetesClient
-from tiersplit_operator.clients.session import RejectedError
+from tiersplit_operator.clients.session import EndingError, RejectedError
 from tiersplit_operator.comparison import contains, stamped
 from tiersplit_operator.conditions import READY, TRUE, Mark, not_ready, reconciled, rejected
 from tiersplit_operator.decide.progress import PlanOrder, Progress, Tree
@@ -87,6 +87,7 @@ class Reconciler:
         self._adaptation, self._events, self._clock = adaptation, events, clock
         self._written: dict[Key, float] = {}
         self._pauses: dict[Key, Pauses] = {}
+        self._ending: dict[Key, str] = {}
         self._counts = metrics.ResourceCounts()
         self.used: dict[Key, frozenset[str]] = {}
 
@@ -103,13 +104,23 @@ class Reconciler:
         try:
             with metrics.RECONCILE_SECONDS.time():
                 return await self._look(key, body)
+        except EndingError as error:
+            # Whatever would be put back is refused from now on, and Kubernetes removes the rest.
+            log.info("nothing is done any more: %s", error, extra={"resource": "/".join(key)})
+            self._ending[key] = body["metadata"]["uid"]
+            return math.inf
         finally:
             if self._live(key) is None:  # it went meanwhile: what this look noted was noted after it was forgotten
                 self.forget(key)
 
     def _live(self, key: Key) -> Document | None:
+        """The resource as it stands; None where it is gone, or goes."""
         body = self._store.resource(key)
-        return None if body is None or body["metadata"].get("deletionTimestamp") else body
+        if body is None:
+            self._ending.pop(key, None)
+            return None
+        metadata = body["metadata"]
+        return None if metadata.get("deletionTimestamp") or self._ending.get(key) == metadata["uid"] else body
 
     async def _look(self, key: Key, body: Document) -> float | None:
         progress = await self._gatherer.decided(key, body)
@@ -185,6 +196,8 @@ class Reconciler:
             if live is None:
                 await self._check_free(facts, wanted)
             await self._api.apply(document)
+        except EndingError:
+            raise
         except RejectedError as error:
             return _rejected(progress, wanted, str(error)).recheck(REJECTED_S)
         log.info("applied %s %s", wanted["kind"], wanted["metadata"]["name"], extra={"resource": "/".join(facts.key)})

@@ -20,6 +20,7 @@ Document = Mapping[str, Any]
 REQUEST_S = 15.0
 CONNECTIONS = 32
 MAX_MESSAGE = 800
+_ENDING = "NamespaceTerminating"
 
 
 class Call(NamedTuple):
@@ -45,6 +46,10 @@ class ApiError(OperationError):
 
 class RejectedError(ApiError):
     """The API server refuses what was sent: sending it again is of no use until something else changes."""
+
+
+class EndingError(RejectedError):
+    """The namespace is being deleted: nothing is made in it any more."""
 
 
 class MissingError(ApiError):
@@ -107,6 +112,7 @@ class Session:
         Raises:
             ConflictError: the object changed meanwhile, or is there already.
             MissingError: there is no such object.
+            EndingError: its namespace is being deleted.
             RejectedError: what was sent is refused.
             ApiError: anything else, a missing answer included.
         """
@@ -153,7 +159,17 @@ def _translated(error: ApiException, what: str) -> OperationError:
         return ConflictError(message)
     if status == 404:
         return MissingError(message, status)
+    if status == 403 and _ENDING in _causes(error):
+        return EndingError(message, status)
     return (RejectedError if status in {400, 403, 413, 422} else ApiError)(message, status)
+
+
+def _causes(error: ApiException) -> set[str]:
+    """The reasons in the API server's Status object."""
+    try:
+        return {str(cause["reason"]) for cause in json.loads(error.body or "")["details"]["causes"]}
+    except (ValueError, KeyError, TypeError):
+        return set()
 
 
 def _message(error: ApiException) -> str:

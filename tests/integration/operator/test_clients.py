@@ -14,7 +14,7 @@ from tiersplit_core.errors import ConflictError, OperationError
 from tiersplit_operator.clients.events import EventRecorder
 from tiersplit_operator.clients.kubernetes import KubernetesClient
 from tiersplit_operator.clients.registry import RegistryClient
-from tiersplit_operator.clients.session import RejectedError, Session, load_configuration
+from tiersplit_operator.clients.session import EndingError, RejectedError, Session, load_configuration
 from tiersplit_operator.facts import Key, Owner
 from tiersplit_operator.plan_outcome import ANNOTATION
 
@@ -88,6 +88,16 @@ def test_what_the_api_server_refuses_is_told_in_its_words(namespace, monkeypatch
         await api.apply(config_map(namespace, name="Not A Name"))
 
     with pytest.raises(RejectedError, match="Not A Name"):
+        with_client(namespace, monkeypatch, work)
+
+
+def test_a_namespace_that_is_being_deleted_is_told_apart_from_what_is_refused_for_itself(namespace, monkeypatch):
+    namespace.server.kubectl("delete", "namespace", namespace.name, "--wait=false")
+
+    async def work(api):
+        await api.apply(config_map(namespace))
+
+    with pytest.raises(EndingError, match="terminated"):
         with_client(namespace, monkeypatch, work)
 
 

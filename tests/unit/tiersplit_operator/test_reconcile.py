@@ -24,7 +24,7 @@ from tests.support.operator_facts import (
     route,
 )
 from tiersplit_core.errors import OperationError
-from tiersplit_operator.clients.session import RejectedError
+from tiersplit_operator.clients.session import EndingError, RejectedError
 from tiersplit_operator.facts import AdaptationView, JobState, Move
 from tiersplit_operator.gather import Gatherer
 from tiersplit_operator.projection import child_of
@@ -42,7 +42,7 @@ class World:
         self.objects, self.foreign, self.refused = {}, {}, {}
         self.calls, self.adopted, self.ordered, self.told, self.dropped = [], [], [], [], []
         self.now_s, self.seen, self.found_route, self.found_pods = 1000.0, None, None, ()
-        self.registry_down = False
+        self.registry_down, self.ending, self.tried = False, "", 0
         gatherer = Gatherer(settings(), self, self, self, self, self, wall=lambda: NOW)
         self.reconciler = Reconciler(self, gatherer, self, self, self, self, clock=lambda: self.now_s)
 
@@ -75,6 +75,9 @@ class World:
 
     async def apply(self, document):
         name = (document["kind"], document["metadata"]["name"])
+        self.tried += 1
+        if self.ending:
+            raise EndingError(self.ending, 403)
         if name in self.refused:
             raise RejectedError(self.refused[name], 422)
         self.calls.append(("apply", *name))
@@ -361,3 +364,22 @@ def test_a_model_that_is_imported_by_a_job_orders_nothing():
     world.look()
     assert world.ordered == []
     assert [call for call in world.calls if call[1:2] == ("Job",)]
+
+
+def test_in_a_namespace_that_is_being_deleted_nothing_is_put_back_again_and_again():
+    world = World()
+    world.ending = "create Service: the namespace is being terminated"
+    assert world.look() == math.inf
+    assert (world.tried, world.dropped) == (1, [KEY])
+    assert world.look() == math.inf
+    assert world.tried == 1
+
+
+def test_a_resource_that_is_made_anew_after_its_namespace_was_deleted_is_looked_at():
+    world = World()
+    world.ending = "create Service: the namespace is being terminated"
+    world.look()
+    world.ending = ""
+    world.body = {**world.body, "metadata": {**world.body["metadata"], "uid": "another"}}
+    assert world.look() != math.inf
+    assert world.tried > 1
