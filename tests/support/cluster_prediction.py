@@ -68,10 +68,19 @@ class Forecast:
 
     def near(self, *bandwidths_bps: float, loads: tuple[float, ...] = (), within: float = 1.1) -> frozenset[str]:
         """The surface's plans that a policy with that `minGain` may stay with where the planned one is best."""
+        seconds = self._seconds(bandwidths_bps, loads)
+        return frozenset(digest for digest, taken in seconds.items() if taken <= within * min(seconds.values()))
+
+    def fastest_with(self, tier: str, *bandwidths_bps: float) -> str:
+        """The surface's plan that is the fastest of those that have the tier compute."""
+        seconds = self._seconds(bandwidths_bps, ())
+        plans = [entry.plan for entry in self.surface.entries if tier in entry.plan.placement.values()]
+        return min((plan.digest for plan in plans), key=lambda digest: seconds[digest])
+
+    def _seconds(self, bandwidths_bps: Sequence[float], loads: tuple[float, ...]) -> dict[str, float]:
         usable = tuple(bps * PAYLOAD_SHARE for bps in bandwidths_bps)
         seen = Conditions(usable, loads, self.surface.batches[0], tuple(self._latencies_s))
-        seconds = {e.plan.digest: self.surface.latency_s(e.plan.digest, seen) for e in self.surface.entries}
-        return frozenset(digest for digest, taken in seconds.items() if taken <= within * min(seconds.values()))
+        return {e.plan.digest: self.surface.latency_s(e.plan.digest, seen) for e in self.surface.entries}
 
     def _digest(self, placement: Mapping[str, str]) -> str:
         same = [entry.plan.digest for entry in self.surface.entries if dict(entry.plan.placement) == placement]

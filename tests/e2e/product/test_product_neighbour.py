@@ -12,7 +12,8 @@ from tests.support.cluster_product import Product
 from tests.support.cluster_session import CLOUD, DECLARED_BPS, EDGE, FAST_BPS, MDC, TIERS
 
 BUSY_AT_LEAST, CALM_AT_MOST = 2.0, 1.3
-NOTICED_S = 60.0
+NOTICED_S, TOLD_S = 60.0, 120.0
+"""Heads act at once; a status that only differs in numbers is written once a minute."""
 NAME = "neighbour"
 
 
@@ -38,16 +39,20 @@ def test_a_neighbour_on_the_cloud_drives_the_split_away_and_lets_it_return(
     load = load_of(unshaped)
     links.set_link(EDGE, MDC, FAST_BPS)
 
-    def settled(count: int = 5) -> bool:
-        return load.recent_plan(count) in asked_for(unshaped, forecast)
+    def settled() -> bool:
+        return load.recent_plan(5) in asked_for(unshaped, forecast)
 
     with loaded(load):
-        unshaped.wait(lambda: settled(20), "a plan for calm tiers had settled", NOTICED_S)
-        alone, calm = load.recent_plan(), loads(unshaped)
+        # Held there until the status tells it: heads leave a busy tier sooner, and say little of what they left.
+        alone = forecast.fastest_with("cloud", FAST_BPS, DECLARED_BPS)
+        unshaped.pin(alone)
+        unshaped.wait(lambda: load.recent_plan(20) == alone, "a plan with the cloud had settled", NOTICED_S)
+        calm = loads(unshaped)
         busy = BUSY_AT_LEAST * calm["cloud"]
         neighbour()
-        unshaped.wait(lambda: loads(unshaped)["cloud"] >= busy, "the cloud was seen busy", NOTICED_S)
+        unshaped.wait(lambda: loads(unshaped)["cloud"] >= busy, "the cloud was seen busy", TOLD_S)
         assert loads(unshaped)["edge"] <= CALM_AT_MOST * max(calm["edge"], 1.0)
+        unshaped.pin(None)
         unshaped.wait(lambda: settled() and load.recent_plan() != alone, "a busy cloud's plan served", NOTICED_S)
         unshaped.kubectl("delete", "pod", NAME, "--wait")
         unshaped.wait(lambda: loads(unshaped)["cloud"] < busy, "the cloud was seen calm", NOTICED_S)
