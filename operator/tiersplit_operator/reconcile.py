@@ -196,8 +196,6 @@ class Reconciler:
             if live is None:
                 await self._check_free(facts, wanted)
             await self._api.apply(document)
-        except EndingError:
-            raise
         except RejectedError as error:
             return _rejected(progress, wanted, str(error)).recheck(REJECTED_S)
         log.info("applied %s %s", wanted["kind"], wanted["metadata"]["name"], extra={"resource": "/".join(facts.key)})

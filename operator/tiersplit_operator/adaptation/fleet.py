@@ -29,7 +29,8 @@ from tiersplit_operator.pauses import Pauses
 from tiersplit_operator.settings import OperatorSettings
 from tiersplit_wire.v1 import route_pb2 as pb
 
-TICK_S, LOOKS_PER_TICK = 0.1, 50
+TICK_S = 0.1
+LOOKS_PER_TICK = 50
 """Looks take a millisecond each: in between the Lease is kept, and Prometheus' answers are read within their time."""
 KEPT_CATALOGUES = 64
 SOON_S = 0.05

@@ -48,7 +48,7 @@ class RejectedError(ApiError):
     """The API server refuses what was sent: sending it again is of no use until something else changes."""
 
 
-class EndingError(RejectedError):
+class EndingError(ApiError):
     """The namespace is being deleted: nothing is made in it any more."""
 
 
@@ -167,15 +167,23 @@ def _translated(error: ApiException, what: str) -> OperationError:
 def _causes(error: ApiException) -> set[str]:
     """The reasons in the API server's Status object."""
     try:
-        return {str(cause["reason"]) for cause in json.loads(error.body or "")["details"]["causes"]}
-    except (ValueError, KeyError, TypeError):
+        return {str(cause["reason"]) for cause in _status(error)["details"]["causes"]}
+    except (KeyError, TypeError):
         return set()
 
 
 def _message(error: ApiException) -> str:
     """The sentence of the API server's Status object."""
     try:
-        words = str(json.loads(error.body or "")["message"])
-    except (ValueError, KeyError, TypeError):
+        words = str(_status(error)["message"])
+    except (KeyError, TypeError):
         words = f"{error.status} {error.reason}"
     return words[:MAX_MESSAGE]
+
+
+def _status(error: ApiException) -> Any:
+    """The API server's Status object; None where it sent something else."""
+    try:
+        return json.loads(error.body or "")
+    except ValueError:
+        return None
